@@ -1,0 +1,245 @@
+"""The sandbox protocol: every JSON body that the inference plane and the sandbox plane say to each other.
+
+Both planes import this module and nothing else of each other. It holds values only: no I/O, no storage, no limits of a
+particular pool. Paths and status codes:
+
+    POST   /execute                          ExecuteRequest  -> CellReply
+    POST   /sessions                         SessionRequest  -> SessionReply (201), or 422 `prelude_failed`
+    GET    /sessions/{id}                    -> SessionInfo
+    DELETE /sessions/{id}                    -> 204, idempotent
+    POST   /sessions/{id}/resume             ResumeRequest   -> CellReply
+    POST   /sessions/touch                   TouchRequest    -> TouchReply
+    PUT    /sessions/{id}/variables/{name}   text/plain (UTF-8) -> str, application/json -> value; VariableReply
+    GET    /sessions/{id}/variables/{name}   -> text/plain for a str, application/json for any other JSON value
+
+What guest code does wrong is a field of `CellReply`, never an HTTP error. HTTP errors carry `ErrorBody`.
+Sizes are bytes, times are seconds, on the host's clock, unless a field says otherwise.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SESSION_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+VARIABLE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
+
+LOAD_HEADER: Final = "x-sandbox-load"
+"""On every reply: `running=2;queued=0;sessions=17;capacity=80` (decimal integers), for load-aware placement."""
+
+REQUEST_ID_HEADER: Final = "x-request-id"
+
+
+class Status(StrEnum):
+    """How a cell ended."""
+
+    OK = "ok"  # ran to its end
+    ERROR = "error"  # raised a Python exception; what it had assigned before stays
+    TIMEOUT = "timeout"  # ran longer than its timeout and was killed; rolled back
+    MEMORY = "memory"  # killed because the pod ran short of memory; rolled back
+    CRASHED = "crashed"  # the WASM code trapped, aborted or exited; rolled back
+    INTERRUPTED = "interrupted"  # ended from outside: client gone, interrupt, abandoned call; rolled back
+    SUSPENDED = "suspended"  # waits in a host call; `call` says which; POST /sessions/{id}/resume goes on
+
+
+class ErrorCode(StrEnum):
+    """Why a request itself was refused; the HTTP status stands beside each."""
+
+    MALFORMED = "malformed"  # 400
+    UNAUTHENTICATED = "unauthenticated"  # 401
+    NOT_FOUND = "not_found"  # 404 no such path
+    SESSION_NOT_FOUND = "session_not_found"  # 404
+    SESSION_EXPIRED = "session_expired"  # 404 it existed; idle, too old or evicted
+    VARIABLE_NOT_FOUND = "variable_not_found"  # 404
+    METHOD_NOT_ALLOWED = "method_not_allowed"  # 405
+    SLOW_REQUEST = "slow_request"  # 408
+    BUSY = "busy"  # 409 another request runs or the session is suspended
+    CALL_MISMATCH = "call_mismatch"  # 409 wrong, repeated or outdated call id
+    TOO_LARGE = "too_large"  # 413
+    PRELUDE_FAILED = "prelude_failed"  # 422 `details` is the CellReply
+    LIMIT_EXCEEDED = "limit_exceeded"  # 422 asked for more than the pool allows
+    NOT_SERIALISABLE = "not_serialisable"  # 422 the variable has no JSON form
+    INVALID_VALUE = "invalid_value"  # 422 the body is not what its content type says
+    QUEUE_FULL = "queue_full"  # 429 with Retry-After
+    QUEUE_TIMEOUT = "queue_timeout"  # 429 with Retry-After
+    SESSION_CAP = "session_cap"  # 429 with Retry-After
+    INTERNAL = "internal"  # 500
+    DRAINING = "draining"  # 503 with Retry-After
+    NOT_READY = "not_ready"  # 503 with Retry-After
+
+
+class _Body(BaseModel):
+    """A request or reply body; unknown fields are refused in requests and ignored in replies."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class LocalsMode(StrEnum):
+    NONE = "none"
+    SUMMARY = "summary"  # type and repr of each name
+    VALUES = "values"  # also `value` where a value has a JSON form within the cap
+
+
+class CheckpointPolicy(StrEnum):
+    """When a session is copied, so that a bad cell can be rolled back."""
+
+    CELL = "cell"  # after every cell
+    IDLE = "idle"  # after ~20 ms of quiet, after creation and PUT, and when 250 ms of cell time or a host call is uncovered
+    OFF = "off"  # never: a bad cell ends the session
+
+
+class ExecuteRequest(_Request):
+    """One cell. Without `session_id` it runs in a fresh session that is discarded afterwards."""
+
+    code: str
+    session_id: str | None = Field(default=None, pattern=SESSION_ID_PATTERN)
+    create: bool = True  # False: an unknown id is 404 `session_not_found`, never a silent empty session
+    request_id: str | None = Field(default=None, max_length=128)  # same id as the last reply: that reply again
+    timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # running seconds; None = the pool's default
+    host_functions: list[str] | None = None  # names that suspend; fixed when the session is created
+    locals: LocalsMode = LocalsMode.SUMMARY
+
+
+class SessionLimits(_Request):
+    """Per session; each must be at most the pool's."""
+
+    memory: int | None = Field(default=None, gt=0)
+    output: int | None = Field(default=None, gt=0)
+
+
+class SessionRequest(_Request):
+    """Creates a session. `prelude` runs once; its names are not listed in `locals`."""
+
+    session_id: str | None = Field(default=None, pattern=SESSION_ID_PATTERN)
+    prelude: str | None = None
+    host_functions: list[str] = Field(default_factory=list)
+    checkpoint: CheckpointPolicy = CheckpointPolicy.CELL
+    seed: int | None = Field(default=None, ge=0, lt=2**64)  # for `random`; None = from the system
+    limits: SessionLimits = Field(default_factory=SessionLimits)
+
+
+class ResumeRequest(_Request):
+    """Answers a suspended host call: exactly one of `result` and `error` (raised in the guest as RuntimeError)."""
+
+    call_id: str
+    result: str | None = None
+    error: str | None = None
+    timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # replaces what is left of the cell's time
+
+
+class TouchRequest(_Request):
+    ids: list[str] = Field(max_length=10_000)
+
+
+class TouchReply(_Body):
+    renewed: list[str]
+    unknown: list[str]
+
+
+class Local(_Body):
+    """One global name of the session, as it is at the end of the cell."""
+
+    type: str
+    repr: str  # capped
+    value: Any = None  # present with LocalsMode.VALUES where the value has a JSON form
+
+
+class Event(_Body):
+    """What guest code gave out by `sandbox.emit(name, payload)`."""
+
+    name: str
+    payload: str
+
+
+class HostCall(_Body):
+    """A suspended `sandbox.call(name, payload)`; answer it with `ResumeRequest.call_id = id`."""
+
+    id: str
+    name: str
+    payload: str
+
+
+class CellError(_Body):
+    type: str  # exception class, or the status for what ended a cell from outside
+    message: str
+    line: int | None = None  # 1-based line in the cell
+
+
+class Timing(_Body):
+    queued: float = 0.0
+    ran: float = 0.0
+    forked: float = 0.0
+
+
+class CellReply(_Body):
+    """What one cell did since its last reply (stdout, stderr, events), and over the whole cell (times, memory)."""
+
+    session_id: str
+    cell: int  # rises with every cell of the session, also those that were rolled back
+    status: Status
+    stdout: str = ""
+    stderr: str = ""
+    stdout_truncated: bool = False
+    stderr_truncated: bool = False
+    result: str | None = None  # repr of a trailing expression
+    locals: dict[str, Local] = Field(default_factory=dict)
+    events: list[Event] = Field(default_factory=list)
+    execution_time: float = 0.0
+    cpu_time: float = 0.0
+    memory_bytes: int = 0  # linear memory of the guest
+    created: bool = False
+    rolled_back: bool = False  # the state is as it was after cell `rolled_back_to` (0 = as created)
+    rolled_back_to: int | None = None
+    session_lost: bool = False  # no checkpoint was left: the session is gone
+    timing: Timing = Field(default_factory=Timing)
+    error: CellError | None = None
+    call: HostCall | None = None
+
+
+class Capabilities(_Body):
+    fork: bool
+    rollback: bool
+    packages: list[str] = Field(default_factory=list)
+
+
+class SessionReply(_Body):
+    """201 of POST /sessions."""
+
+    session_id: str
+    image: str
+    capabilities: Capabilities
+    prelude: CellReply | None = None
+
+
+class SessionInfo(_Body):
+    session_id: str
+    state: Literal["idle", "running", "suspended"]
+    cell: int
+    checkpoint: CheckpointPolicy
+    idle_seconds: float
+    age_seconds: float
+
+
+class VariableReply(_Body):
+    """200 of PUT: what was set."""
+
+    session_id: str
+    name: str
+    type: str
+    length: int | None = None  # len() where the value has one
+
+
+class ErrorDetail(_Body):
+    code: ErrorCode
+    message: str
+    details: Any = None
+
+
+class ErrorBody(_Body):
+    error: ErrorDetail
