@@ -1,0 +1,147 @@
+"""Trajectory events: everything that is said about a run while it goes on.
+
+The loop emits them, `POST /rlm/v1/runs` streams them as server-sent events (`event: <type>`, `data: <json>`), and the
+command line parses them with `parse_event` and draws them. Values only, no I/O. What they carry (code, output, answers)
+is written by models and guest code: hostile text to whoever shows it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from runtime.inference.usage import Usage
+from runtime.wire import CellError, Status
+
+
+class StopReason(StrEnum):
+    """Why a run that has an answer ended."""
+
+    FINAL = "final"  # the model gave its final answer
+    MAX_ITERATIONS = "max_iterations"  # out of iterations: the answer is the model's best from what was found
+
+
+class ContextSummary(BaseModel):
+    """What the root model is told about the context instead of the context."""
+
+    type: Literal["none", "text", "json", "documents"]
+    characters: int  # of the text, of the JSON text, or of all documents' texts together
+    documents: int | None = None  # how many, with type `documents`
+
+
+class RunError(BaseModel):
+    """Why a run has no answer; `code` is one of `runtime.inference.errors`."""
+
+    code: str
+    message: str
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(extra="ignore")  # a newer server may say more
+
+    run_id: str
+    seq: int  # rises by one with every event of the run, from 0
+    at: float  # unix seconds
+
+
+class RunStarted(_Event):
+    type: Literal["run.started"] = "run.started"
+    model: str
+    context: ContextSummary
+
+
+class IterationStarted(_Event):
+    type: Literal["iteration.started"] = "iteration.started"
+    iteration: int  # from 1
+
+
+class ModelCompleted(_Event):
+    """The root model's turn."""
+
+    type: Literal["model.completed"] = "model.completed"
+    iteration: int
+    text: str
+    usage: Usage
+    duration_s: float
+
+
+class CellStarted(_Event):
+    type: Literal["cell.started"] = "cell.started"
+    iteration: int
+    code: str
+
+
+class SubcallsStarted(_Event):
+    """The running cell asked the sub-model `count` prompts; each gets its own `subcall.completed`, in any order."""
+
+    type: Literal["subcalls.started"] = "subcalls.started"
+    iteration: int
+    count: int
+
+
+class SubcallCompleted(_Event):
+    type: Literal["subcall.completed"] = "subcall.completed"
+    iteration: int
+    index: int  # 0-based slot in its batch
+    model: str
+    prompt_chars: int
+    prompt_preview: str
+    response_preview: str
+    usage: Usage
+    duration_s: float
+    error: str | None = None  # what the code saw instead of an answer, when the call failed
+
+
+class CellCompleted(_Event):
+    type: Literal["cell.completed"] = "cell.completed"
+    iteration: int
+    cell: int
+    status: Status
+    stdout: str  # capped as the root model sees it
+    stderr: str
+    error: CellError | None = None
+    execution_time: float
+
+
+class RunCompleted(_Event):
+    type: Literal["run.completed"] = "run.completed"
+    answer: str
+    stop_reason: StopReason
+    iterations: int
+    sub_calls: int
+    usage: Usage  # root and all sub-calls together
+    duration_s: float
+
+
+class RunFailed(_Event):
+    type: Literal["run.failed"] = "run.failed"
+    error: RunError
+    partial_answer: str | None = None  # what the code had put into `answer["content"]` when a budget ended the run
+
+
+TrajectoryEvent = Annotated[
+    RunStarted
+    | IterationStarted
+    | ModelCompleted
+    | CellStarted
+    | SubcallsStarted
+    | SubcallCompleted
+    | CellCompleted
+    | RunCompleted
+    | RunFailed,
+    Field(discriminator="type"),
+]
+
+_ADAPTER: TypeAdapter[TrajectoryEvent] = TypeAdapter(TrajectoryEvent)
+
+
+def parse_event(data: str | bytes) -> TrajectoryEvent:
+    """The event in the `data:` of one server-sent event. Raises pydantic.ValidationError on anything else."""
+    return _ADAPTER.validate_json(data)
+
+
+def frame_event(event: TrajectoryEvent) -> bytes:
+    """One server-sent event. JSON has no raw line breaks, so a single `data:` line always holds it."""
+    return f"event: {event.type}\ndata: {event.model_dump_json()}\n\n".encode()
