@@ -90,7 +90,7 @@ class CheckpointPolicy(StrEnum):
     """When a session is copied, so that a bad cell can be rolled back."""
 
     CELL = "cell"  # after every cell
-    IDLE = "idle"  # after ~20 ms of quiet, after creation and PUT, and when 250 ms of cell time or a host call is uncovered
+    IDLE = "idle"  # after ~20 ms of quiet, creation and PUT, and when 250 ms of cell time or a host call is uncovered
     OFF = "off"  # never: a bad cell ends the session
 
 

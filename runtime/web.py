@@ -1,0 +1,149 @@
+"""How both services serve HTTP: two ports, request ids, health, readiness, metrics, and an orderly end on SIGTERM.
+
+The service hands over its application and three functions; this module owns sockets and signals. Errors are shaped by
+the service, since the sandbox and OpenAI's envelope differ.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Final
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.aiohttp import make_aiohttp_handler
+
+REQUEST_ID_HEADER: Final = "x-request-id"
+_REQUEST_ID_ACCEPTED: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+REQUEST_ID: Final = web.RequestKey("request_id", str)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Operations:
+    """What an operator of the service may ask. `readiness` returns None when ready, else why not."""
+
+    registry: CollectorRegistry
+    readiness: Callable[[], str | None]
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where the service listens, once it does; with port 0 the system chose."""
+
+    api_port: int
+    metrics_port: int
+
+
+@dataclass(frozen=True)
+class Server:
+    """One running service.
+
+    `drain` is awaited after SIGTERM while the API still answers. With `cancel_on_disconnect` a handler is cancelled
+    when its client goes away; otherwise it runs on and notices that itself.
+    """
+
+    app: web.Application
+    operations: Operations
+    host: str
+    port: int
+    metrics_port: int | None = None
+    drain: Callable[[], Awaitable[None]] | None = None
+    shutdown_timeout: float = 5.0
+    cancel_on_disconnect: bool = False
+    on_listening: Callable[[Listening], None] | None = None
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def serve(self) -> None:
+        """Serve until SIGTERM or SIGINT (or `stopping` is set), drain, close."""
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self.stopping.set)
+        apps = [(self.app, self.port)]
+        if self.metrics_port is None:
+            add_operations(self.app, self.operations)
+        else:
+            operations_app = web.Application()
+            add_operations(operations_app, self.operations)
+            apps.append((operations_app, self.metrics_port))
+        runners: list[web.AppRunner] = []
+        ports: list[int] = []
+        try:
+            for app, port in apps:
+                runner = web.AppRunner(
+                    app,
+                    handle_signals=False,
+                    access_log=None,
+                    shutdown_timeout=self.shutdown_timeout,
+                    handler_cancellation=self.cancel_on_disconnect,
+                )
+                runners.append(runner)
+                await runner.setup()
+                await web.TCPSite(runner, self.host, port, backlog=1024).start()
+                ports.append(int(runner.addresses[0][1]))
+            listening = Listening(ports[0], ports[-1])
+            log.info("listening", extra={"host": self.host, "port": ports[0], "metrics_port": ports[-1]})
+            if self.on_listening is not None:
+                self.on_listening(listening)
+            await self.stopping.wait()
+            log.info("draining")
+            if self.drain is not None:
+                await self.drain()
+        finally:
+            for runner in runners:
+                await runner.cleanup()
+        log.info("stopped")
+
+
+def add_operations(app: web.Application, operations: Operations) -> None:
+    """Add GET /healthz (the process lives), /readyz (it can work; 503 says why not), /metrics and /version."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def readyz(_: web.Request) -> web.Response:
+        reason = operations.readiness()
+        if reason is None:
+            return web.json_response({"status": "ready"})
+        return web.json_response({"status": "not ready", "reason": reason}, status=503)
+
+    async def version_(_: web.Request) -> web.Response:
+        return web.json_response({"version": version("rlm-operator")})
+
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/version", version_)
+    app.router.add_get("/metrics", make_aiohttp_handler(operations.registry))
+
+
+def operations_paths() -> frozenset[str]:
+    """Paths that need no key."""
+    return frozenset({"/healthz", "/readyz", "/metrics", "/version"})
+
+
+@web.middleware
+async def request_id_middleware(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Take the caller's x-request-id if it is harmless, else make one. Handlers read `request[REQUEST_ID]`.
+
+    The reply header is set by `set_request_id`, hooked to on_response_prepare, so that streams carry it too.
+    """
+    given = request.headers.get(REQUEST_ID_HEADER, "")
+    request[REQUEST_ID] = given if _REQUEST_ID_ACCEPTED.fullmatch(given) else secrets.token_hex(16)
+    return await handler(request)
+
+
+async def set_request_id(request: web.Request, response: web.StreamResponse) -> None:
+    """An on_response_prepare signal handler."""
+    request_id = request.get(REQUEST_ID)
+    if request_id is not None:
+        response.headers[REQUEST_ID_HEADER] = request_id
