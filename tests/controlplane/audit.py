@@ -1,0 +1,89 @@
+"""Who asked the API server for what: reads its audit log.
+
+`audit-policy.yaml` decides what is written: every request, without bodies, except reads by the control plane itself.
+Tests count an operator's writes with it and compare what it used with what RBAC grants it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+POLICY: Final = Path(__file__).parent / "audit-policy.yaml"
+WRITES: Final = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as the API server saw it."""
+
+    user: str
+    verb: str  # Kubernetes' verb: get, list, watch, create …
+    group: str  # "" is the core group
+    resource: str  # with its subresource: `deployments`, `rlmstacks/status`; "" for a path such as /version
+    namespace: str
+    name: str
+    path: str
+    code: int
+    is_forbidden: bool  # refused by authorization, not by admission
+
+    @property
+    def is_write(self) -> bool:
+        return self.verb in WRITES
+
+
+class AuditLog:
+    """The requests so far; a `mark` says from where on to count."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def mark(self) -> int:
+        """The end of the log as of now, for `requests(since=…)`."""
+        return self._path.stat().st_size if self._path.exists() else 0
+
+    def requests(self, *, user: str | None = None, since: int = 0) -> list[Request]:
+        """Every request (of `user`) that was answered, or for a watch opened, after `since`."""
+        return [request for request in self._read(since) if user is None or request.user == user]
+
+    def writes(self, *, user: str | None = None, since: int = 0) -> list[Request]:
+        return [request for request in self.requests(user=user, since=since) if request.is_write]
+
+    def _read(self, since: int) -> Iterator[Request]:
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as log:
+            log.seek(since)
+            for line in log:
+                if not line.endswith(b"\n"):
+                    return  # the API server is in the middle of it
+                event = json.loads(line)
+                if _is_final(event):
+                    yield _parse(event)
+
+
+def _is_final(event: dict[str, Any]) -> bool:
+    """One event per request: when it was answered, or for a watch, which stays open, when its answer began."""
+    wanted = (
+        "ResponseStarted" if event["verb"] == "watch" and event["responseStatus"]["code"] == 200 else "ResponseComplete"
+    )
+    return bool(event["stage"] == wanted)
+
+
+def _parse(event: dict[str, Any]) -> Request:
+    target = event.get("objectRef", {})
+    parts = (target.get("resource", ""), target.get("subresource", ""))
+    return Request(
+        user=event["user"]["username"],
+        verb=event["verb"],
+        group=target.get("apiGroup", ""),
+        resource="/".join(part for part in parts if part),
+        namespace=target.get("namespace", ""),
+        name=target.get("name", ""),
+        path=event["requestURI"],
+        code=event["responseStatus"]["code"],
+        is_forbidden=event.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid",
+    )
