@@ -1,0 +1,149 @@
+"""Every way in which a request or a run can fail, with what the caller is told.
+
+    InferenceError
+    ├── RequestError                 the caller's doing; nothing was run
+    │   ├── InvalidRequestError      400 invalid_request
+    │   ├── UnauthenticatedError     401 invalid_api_key
+    │   ├── NotFoundError            404 not_found
+    │   │   └── ModelNotFoundError   404 model_not_found
+    │   ├── MethodNotAllowedError    405 method_not_allowed
+    │   └── TooLargeError            413 too_large
+    ├── RunError                     the run ended without an answer
+    │   ├── BudgetError              422 max_subcalls | max_consecutive_errors, 504 timeout; not worth a retry
+    │   ├── ContextTooLargeError     413 context_too_large: the sandbox cannot hold the context
+    │   ├── AnswerTooLargeError      422 answer_too_large
+    │   ├── SandboxUnavailableError  503 sandbox_unavailable: never an answer in its place
+    │   └── ModelError               502 model_error
+    └── DrainingError                503 draining
+
+Foreign errors become these at one seam each: `llm.py` for the openai SDK, `sandbox_client.py` for the sandbox,
+`envelope.py` for aiohttp's own.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class InferenceError(Exception):
+    """Base. `status` is HTTP's, `type` and `code` OpenAI's; `retry` is said as x-should-retry when not None."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: str = "internal"
+    retry: bool | None = None
+    retry_after: int | None = None  # seconds
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class RequestError(InferenceError):
+    """`param` names the field of the request, where there is one."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class InvalidRequestError(RequestError):
+    pass
+
+
+class UnauthenticatedError(RequestError):
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+
+
+class NotFoundError(RequestError):
+    status = 404
+    code = "not_found"
+
+
+class ModelNotFoundError(NotFoundError):
+    code = "model_not_found"
+
+
+class MethodNotAllowedError(RequestError):
+    status = 405
+    code = "method_not_allowed"
+
+    def __init__(self, message: str, allowed: frozenset[str]) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+
+class TooLargeError(RequestError):
+    status = 413
+    code = "too_large"
+
+
+class RunError(InferenceError):
+    pass
+
+
+class BudgetReason(StrEnum):
+    """Which of a run's budgets ended it."""
+
+    SUBCALLS = "max_subcalls"
+    TIMEOUT = "timeout"
+    CONSECUTIVE_ERRORS = "max_consecutive_errors"
+
+
+class BudgetError(RunError):
+    """One of the run's budgets is used up. A retry would cost the same again, so the caller is told not to."""
+
+    type = "budget_error"
+    retry = False
+
+    def __init__(self, reason: BudgetReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.code = reason.value
+        self.partial_answer: str | None = None
+
+    @property
+    def http_status(self) -> int:
+        return 504 if self.reason is BudgetReason.TIMEOUT else 422
+
+
+class ContextTooLargeError(RunError):
+    status = 413
+    type = "invalid_request_error"
+    code = "context_too_large"
+
+
+class AnswerTooLargeError(RunError):
+    status = 422
+    code = "answer_too_large"
+    retry = False
+
+
+class SandboxUnavailableError(RunError):
+    status = 503
+    code = "sandbox_unavailable"
+    retry_after = 5
+
+
+class ModelError(RunError):
+    """The root model's endpoint failed after the SDK's retries. `retry` is False where the configuration is wrong."""
+
+    status = 502
+    code = "model_error"
+
+    def __init__(self, message: str, retry: bool | None = None) -> None:
+        super().__init__(message)
+        self.retry = retry
+
+
+class DrainingError(InferenceError):
+    status = 503
+    code = "draining"
+    retry_after = 1

@@ -1,0 +1,212 @@
+"""The only door to language models: root calls and sub-calls through the openai SDK.
+
+One `Models` per process, owned by the application. Connections are pooled per endpoint, the SDK retries with backoff
+and honours Retry-After, one semaphore caps the calls in flight over all runs, and redirects are not followed (a
+redirect would carry the key elsewhere). A provider's own words can hold partial keys and internal addresses: they are
+neither shown to code nor put into replies; the log gets status and error code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import openai
+from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
+
+from runtime.inference.errors import ModelError
+from runtime.inference.metrics import Metrics
+from runtime.inference.prompts import Message
+from runtime.inference.settings import InferenceSettings
+from runtime.inference.usage import Usage
+
+MAX_RETRIES: Final = 3
+CALL_TIMEOUT: Final = 600.0  # seconds without a byte; the run's deadline is usually nearer
+_CONNECT_TIMEOUT: Final = 10.0
+_NOT_WORTH_A_RETRY: Final = frozenset({400, 401, 403, 404, 422})
+
+Role = Literal["root", "sub"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Completion:
+    text: str
+    usage: Usage
+
+
+@dataclass(frozen=True)
+class SubCallFailure:
+    """What code sees instead of an answer; from the closed list in `_describe_failure`."""
+
+    message: str
+
+
+class Models:
+    """Root model and sub-models of one process."""
+
+    def __init__(self, settings: InferenceSettings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._slots = asyncio.Semaphore(settings.max_concurrency)
+        self._root = _Endpoint(settings.model_base_url, settings.model_api_key_file)
+        self._sub = self._build_sub_endpoint(settings)
+
+    def _build_sub_endpoint(self, settings: InferenceSettings) -> _Endpoint:
+        url = settings.sub_model_base_url or settings.model_base_url
+        same_url = url == settings.model_base_url
+        key_file = settings.sub_model_api_key_file or (settings.model_api_key_file if same_url else None)
+        if same_url and key_file == settings.model_api_key_file:
+            return self._root
+        return _Endpoint(url, key_file)
+
+    async def ask_root(self, messages: Sequence[Message]) -> Completion:
+        """The root model's next turn. Raises ModelError when the endpoint keeps failing."""
+        model = self._settings.model_name
+        try:
+            return await self._ask(self._root, "root", model, [_as_param(message) for message in messages])
+        except openai.OpenAIError as error:
+            status = error.status_code if isinstance(error, openai.APIStatusError) else None
+            raise ModelError(
+                f"the model {model!r} gave no answer: {_describe_failure(error)}; "
+                "see the log of the inference service for the endpoint's status and error code",
+                retry=False if status in _NOT_WORTH_A_RETRY else None,
+            ) from error
+
+    async def ask_sub(self, prompt: str, model: str | None) -> Completion | SubCallFailure:
+        """One plain completion for `llm_query`. Never raises for what the endpoint does."""
+        name = model or self._settings.sub_model
+        if name not in self._settings.sub_models:
+            return SubCallFailure(f"model {name[:100]!r} is not one of: {', '.join(sorted(self._settings.sub_models))}")
+        try:
+            return await self._ask(self._sub_endpoint(name), "sub", name, [{"role": "user", "content": prompt}])
+        except openai.OpenAIError as error:
+            return SubCallFailure(_describe_failure(error))
+
+    def _sub_endpoint(self, model: str) -> _Endpoint:
+        """The root model keeps its own endpoint, also when code asks for it by name."""
+        is_root = model == self._settings.model_name and model != self._settings.sub_model
+        return self._root if is_root else self._sub
+
+    async def _ask(
+        self, endpoint: _Endpoint, role: Role, model: str, messages: list[ChatCompletionMessageParam]
+    ) -> Completion:
+        async with self._slots:
+            with self._metrics.llm_call(model, role) as call:
+                try:
+                    completion = _read_reply(await endpoint.complete(model, messages))
+                except openai.OpenAIError as error:
+                    _log_failure(error, model, role)
+                    raise
+                call.succeeded(completion.usage)
+                return completion
+
+    async def close(self) -> None:
+        for endpoint in {self._root, self._sub}:
+            await endpoint.close()
+
+
+class _Endpoint:
+    """One OpenAI-compatible address with its pooled connections and its key."""
+
+    def __init__(self, base_url: str, key_file: Path | None) -> None:
+        self._headers = {} if key_file else {"Authorization": openai.Omit()}
+        self._client = openai.AsyncOpenAI(
+            base_url=base_url,
+            api_key=_key_reader(key_file) if key_file else "no key is sent",
+            max_retries=MAX_RETRIES,
+            timeout=openai.Timeout(CALL_TIMEOUT, connect=_CONNECT_TIMEOUT),
+            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
+        )
+
+    async def complete(self, model: str, messages: Iterable[ChatCompletionMessageParam]) -> ChatCompletion:
+        return await self._client.chat.completions.create(model=model, messages=messages, extra_headers=self._headers)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+def _key_reader(key_file: Path) -> Callable[[], Awaitable[str]]:
+    """Read at every call, so that a rotated key is used at once; a Secret's file is a few bytes in memory."""
+
+    async def read() -> str:
+        try:
+            return (await asyncio.to_thread(key_file.read_text, encoding="utf-8")).strip()
+        except OSError as error:
+            raise openai.OpenAIError(f"cannot read the model's key file {key_file}: {error.strerror}") from error
+
+    return read
+
+
+def _as_param(message: Message) -> ChatCompletionMessageParam:
+    if message["role"] == "system":
+        return {"role": "system", "content": message["content"]}
+    if message["role"] == "assistant":
+        return {"role": "assistant", "content": message["content"]}
+    return {"role": "user", "content": message["content"]}
+
+
+def _read_reply(reply: object) -> Completion:
+    """The SDK does not check what an endpoint sends, so the reply may be anything. Lone surrogates, which JSON allows,
+    have no UTF-8 form."""
+    if not isinstance(reply, ChatCompletion) or not reply.choices or not reply.choices[0].message:
+        raise openai.OpenAIError("the reply is no chat completion with a choice")
+    content = reply.choices[0].message.content or ""
+    usage = reply.usage
+    prompt_tokens, completion_tokens = (usage.prompt_tokens or 0, usage.completion_tokens or 0) if usage else (0, 0)
+    return Completion(
+        text=content.encode("utf-8", "replace").decode("utf-8"),
+        usage=Usage(
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            total_tokens=prompt_tokens + completion_tokens,
+        ),
+    )
+
+
+def _describe_failure(error: openai.OpenAIError) -> str:
+    """A closed list: classes and statuses only."""
+    match error:
+        case openai.APITimeoutError():
+            return "the model did not answer in time"
+        case openai.APIConnectionError():
+            return "the model's endpoint could not be reached"
+        case openai.RateLimitError():
+            return "the model's rate limit was reached (HTTP 429)"
+        case openai.AuthenticationError() | openai.PermissionDeniedError():
+            return f"the model's endpoint refused the key (HTTP {error.status_code})"
+        case openai.NotFoundError():
+            return "the model does not exist at its endpoint (HTTP 404)"
+        case openai.APIStatusError(status_code=status) if status == 413 or _is_too_long(error):
+            return f"the prompt is too long for the model (HTTP {status})"
+        case openai.APIStatusError(status_code=status) if status < 500:
+            return f"the model's endpoint refused the request (HTTP {status})"
+        case openai.APIStatusError(status_code=status):
+            return f"the model's endpoint failed (HTTP {status})"
+        case _:
+            return "the model's answer could not be read"
+
+
+def _is_too_long(error: openai.APIStatusError) -> bool:
+    return error.code == "context_length_exceeded"
+
+
+def _log_failure(error: openai.OpenAIError, model: str, role: Role) -> None:
+    status = error.status_code if isinstance(error, openai.APIStatusError) else None
+    code = error.code if isinstance(error, openai.APIError) else None
+    log.warning(
+        "llm call failed",
+        extra={
+            "model": model,
+            "role": role,
+            "failure": type(error).__name__,
+            "status": status,
+            "code": code if code and re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", str(code)) else None,
+        },
+    )

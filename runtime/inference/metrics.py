@@ -1,0 +1,88 @@
+"""The inference plane's metrics, by the names that dashboards and alerts use.
+
+One `Metrics` per process with a registry of its own; labels come from closed sets (error codes, cell statuses, the
+configured models), never from callers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from runtime.inference.usage import Usage
+from runtime.wire import Status
+
+_RUN_BUCKETS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
+_CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "rlm_inference_requests_total", "Requests for an answer, by outcome.", ["status"], registry=self.registry
+        )
+        self.duration = Histogram(
+            "rlm_inference_duration_seconds",
+            "Time from request to answer.",
+            buckets=_RUN_BUCKETS,
+            registry=self.registry,
+        )
+        self.code_generated = Counter(
+            "rlm_code_generated_total", "Code blocks that root models wrote.", registry=self.registry
+        )
+        self.code_executions = Counter(
+            "rlm_code_execution_requests_total",
+            "Cells run in the sandbox, by outcome.",
+            ["status"],
+            registry=self.registry,
+        )
+        self.active_runs = Gauge("rlm_active_runs", "Runs in progress.", registry=self.registry)
+        self.llm_calls = Counter(
+            "rlm_llm_calls_total", "Model calls, after retries.", ["model", "role", "status"], registry=self.registry
+        )
+        self.llm_tokens = Counter(
+            "rlm_llm_tokens_total",
+            "Tokens as endpoints count them.",
+            ["model", "role", "kind"],
+            registry=self.registry,
+        )
+        self.llm_duration = Histogram(
+            "rlm_llm_call_duration_seconds",
+            "Time of one model call with its retries.",
+            ["model", "role"],
+            buckets=_CALL_BUCKETS,
+            registry=self.registry,
+        )
+        self.budget_stops = Counter(
+            "rlm_budget_stops_total", "Runs ended by a budget.", ["reason"], registry=self.registry
+        )
+
+    def cell_ended(self, status: Status) -> None:
+        self.code_executions.labels(status.value).inc()
+
+    @contextmanager
+    def llm_call(self, model: str, role: str) -> Iterator[LlmCall]:
+        """Times one call; it counts as failed unless `succeeded` was called."""
+        call = LlmCall(self, model, role)
+        started = time.monotonic()
+        try:
+            yield call
+        finally:
+            self.llm_duration.labels(model, role).observe(time.monotonic() - started)
+            self.llm_calls.labels(model, role, "ok" if call.ok else "failed").inc()
+
+
+class LlmCall:
+    def __init__(self, metrics: Metrics, model: str, role: str) -> None:
+        self._metrics, self._model, self._role = metrics, model, role
+        self.ok = False
+
+    def succeeded(self, usage: Usage) -> None:
+        self.ok = True
+        tokens = self._metrics.llm_tokens
+        tokens.labels(self._model, self._role, "prompt").inc(usage.prompt_tokens)
+        tokens.labels(self._model, self._role, "completion").inc(usage.completion_tokens)

@@ -1,0 +1,178 @@
+"""What the root model's code finds in its session: the REPL contract. This file runs inside the sandbox, never here.
+
+`session.py` sends it as text with every new session. It uses the guest's `sandbox` module: `call` suspends the cell
+until the inference plane answers, `emit` puts an event into the cell's reply, `stop` ends the cell, `after_cell` runs
+at the end of every cell. Everything lives in closures, so that the session's one namespace holds only the contract's
+names. Code in the session may break or forge all of it; the other end checks what it gets.
+
+What it says to the other end (JSON in text):
+    call  llm_query  {"prompts": [str, ...], "model": str | null} -> {"answers": [str, ...]}, same length and order
+    emit  rlm.answer     what `answer["content"]` holds so far, capped
+    emit  rlm.final      the run is finished; the text is in the variable `__rlm_final__`
+"""
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import sandbox  # type: ignore[import-not-found]  # exists only inside the sandbox's guest
+
+
+def _install(namespace: dict[str, Any], partial_cap: int = 20_000) -> None:
+    dumps, loads = json.dumps, json.loads
+    kept: dict[str, Any] = {}
+    final: list[str] = []
+    partial = [""]
+
+    def to_text(value: object) -> str:
+        """UTF-8 safe text: lone surrogates have no place in what is sent."""
+        return str(value).encode("utf-8", "replace").decode("utf-8")
+
+    def say(message: str) -> None:
+        print(message, file=sys.stderr)  # noqa: T201  # the model reads the cell's stderr
+
+    def tell_partial() -> None:
+        content = kept["answer"].get("content")
+        if isinstance(content, str) and content != partial[0]:
+            partial[0] = content
+            sandbox.emit("rlm.answer", to_text(content[:partial_cap]))
+
+    def ask(prompts: list[str], model: str | None) -> list[str]:
+        if not prompts:
+            return []
+        tell_partial()
+        answers = loads(sandbox.call("llm_query", dumps({"prompts": prompts, "model": model})))["answers"]
+        return list(answers)
+
+    def llm_query(prompt: str, model: str | None = None) -> str:
+        """Ask the sub-model one prompt. A failure comes back as a string that begins with "Error: "."""
+        return ask([to_text(prompt)], model)[0]
+
+    def llm_query_batched(prompts: Iterable[str], model: str | None = None) -> list[str]:
+        """Ask the sub-model many prompts at once. Same length and order; a failed slot begins with "Error: "."""
+        if isinstance(prompts, str):
+            raise TypeError("llm_query_batched takes a list of prompts; use llm_query for a single one")
+        return ask([to_text(prompt) for prompt in prompts], model)
+
+    def rlm_query(prompt: str, model: str | None = None) -> str:
+        """Ask a recursive run. At the largest depth this is llm_query."""
+        return llm_query(prompt, model)
+
+    def rlm_query_batched(prompts: Iterable[str], model: str | None = None) -> list[str]:
+        """Ask many recursive runs. At the largest depth this is llm_query_batched."""
+        return llm_query_batched(prompts, model)
+
+    def user_names() -> list[str]:
+        module = type(sys)
+        return sorted(
+            name
+            for name, value in namespace.items()
+            if not name.startswith("_") and name not in kept and not isinstance(value, module)
+        )
+
+    def show_vars() -> str:
+        """Names and types of the variables made so far, besides the contract's own."""
+        lines = [f"{name}: {type(namespace[name]).__name__}" for name in user_names()]
+        return "\n".join(lines) or "no variables yet"
+
+    def finish(text: str) -> None:
+        """The first final answer wins. The cell ends here."""
+        if not final:
+            final.append(text)
+        sandbox.stop()
+
+    def final_value(*values: object) -> None:
+        """Finish the run with this value as the answer."""
+        if len(values) != 1 or (isinstance(values[0], str) and not values[0]):
+            say("FINAL needs exactly one value that is not empty; the run goes on.")
+            return
+        finish(to_text(values[0]))
+
+    def final_variable(name: object) -> None:
+        """Finish the run with the value of the variable of this name."""
+        if isinstance(name, str) and name.strip().strip("\"'`") in namespace:
+            name = namespace[name.strip().strip("\"'`")]
+        elif isinstance(name, str):
+            say(f"FINAL_VAR: there is no variable {name[:100]!r}; the run goes on. Variables:\n{show_vars()}")
+            return
+        finish(to_text(name))
+
+    def submit(*values: object, **fields: object) -> None:
+        """Finish the run: one value as it is, several as JSON."""
+        single = [*values, *fields.values()]
+        if not single:
+            say("SUBMIT needs a value; the run goes on.")
+        elif len(single) == 1:
+            final_value(single[0])
+        else:
+            finish(to_text(dumps(fields if not values else [*values, *fields.values()], default=str)))
+
+    def take_answer() -> None:
+        """`answer["ready"]` finishes the run; a new dict under the name counts like the old one."""
+        given = namespace.get("answer")
+        answer = kept["answer"]
+        if given is not answer:
+            if isinstance(given, dict):
+                answer.update(given)
+            elif "answer" in namespace:
+                say('`answer` is reserved and was restored; set answer["content"] and answer["ready"].')
+            namespace["answer"] = answer
+        if final or not answer.get("ready"):
+            return
+        content = answer.get("content")
+        if content is None or content == "":
+            answer["ready"] = False
+            say('answer["ready"] is set but answer["content"] is empty; the run goes on.')
+            return
+        is_structure = isinstance(content, dict | list)
+        final.append(to_text(dumps(content, default=str, ensure_ascii=False) if is_structure else content))
+
+    def restore() -> None:
+        for name, value in kept.items():
+            if name != "answer" and namespace.get(name) is not value:
+                if name in namespace:
+                    say(f"`{name}` is reserved and was restored; use another name for your own value.")
+                namespace[name] = value
+
+    def after_cell() -> None:
+        try:
+            take_answer()
+            tell_partial()
+        finally:
+            restore()
+        if final:
+            namespace["__rlm_final__"] = final[0]
+            sandbox.emit("rlm.final", "")
+
+    def begin(pieces: int) -> None:
+        """Called once, after the variables arrived. A large context comes in pieces, to keep each request small."""
+        namespace.pop("__rlm_begin__", None)
+        if pieces:
+            parts = [namespace.pop(f"__rlm_piece_{index}") for index in range(pieces)]
+            if isinstance(parts[0], str):
+                namespace["context"] = "".join(parts)
+            else:
+                for part in parts[1:]:
+                    parts[0].extend(part)
+                namespace["context"] = parts[0]
+        kept["context"] = namespace["context"]
+        kept["history"] = namespace["history"]
+
+    kept.update(
+        answer={"content": "", "ready": False},
+        SHOW_VARS=show_vars,
+        llm_query=llm_query,
+        llm_query_batched=llm_query_batched,
+        rlm_query=rlm_query,
+        rlm_query_batched=rlm_query_batched,
+        FINAL=final_value,
+        FINAL_VAR=final_variable,
+        SUBMIT=submit,
+    )
+    namespace.update(kept, context="", history=[], __rlm_begin__=begin)
+    sandbox.after_cell(after_cell)
+
+
+_install(globals())
+del _install

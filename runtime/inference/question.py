@@ -1,0 +1,78 @@
+"""What one run is about: the question, the context it is asked over, the earlier turns, the system text.
+
+Built by the two request mappings (`chat_request.py`, `runs_request.py`) and by `runtime.client`; read by the prompts,
+the loop and the session. Values only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, TypedDict
+
+from pydantic_core import to_json
+
+from runtime.inference.events import ContextSummary
+
+
+class Document(TypedDict):
+    """One file of a folder, as the code in the session finds it in `context`."""
+
+    path: str
+    text: str
+
+
+class Turn(TypedDict):
+    """One earlier message, as the code finds it in `history`."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class TextContext:
+    text: str
+
+
+@dataclass(frozen=True)
+class JsonContext:
+    """Any JSON value that is not a string, and its UTF-8 text."""
+
+    value: Any
+    encoded: bytes
+
+
+@dataclass(frozen=True)
+class DocumentsContext:
+    documents: list[Document]
+
+
+Context = TextContext | JsonContext | DocumentsContext
+
+
+@dataclass(frozen=True)
+class Question:
+    text: str
+    context: Context
+    history: list[Turn] = field(default_factory=list)
+    instructions: str = ""  # the caller's system text
+    max_answer_tokens: int | None = None
+
+    @cached_property
+    def summary(self) -> ContextSummary:
+        """Type and size of the context. For JSON the size is that of its text."""
+        kind: Literal["none", "text"]
+        match self.context:
+            case TextContext(text):
+                kind = "text" if text else "none"
+                return ContextSummary(type=kind, characters=len(text))
+            case DocumentsContext(documents):
+                characters = sum(len(document["text"]) for document in documents)
+                return ContextSummary(type="documents", characters=characters, documents=len(documents))
+            case JsonContext(_, encoded):
+                return ContextSummary(type="json", characters=len(encoded))
+
+
+def build_context(value: Any) -> Context:
+    """The context for a JSON value: text as it is, anything else with its JSON text."""
+    return TextContext(value) if isinstance(value, str) else JsonContext(value, to_json(value))

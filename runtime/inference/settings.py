@@ -1,0 +1,84 @@
+"""What the inference plane reads from its environment; the table in docs/design/0001 is its contract.
+
+Loaded by `__main__` (and by `runtime.client.RLM_REPL`); everything else gets typed values.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import AliasChoices, Field, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from runtime.inference.budget import Limits
+from runtime.settings import ServiceSettings
+
+DEFAULT_MAX_BODY_BYTES: Final = 256 * 1024 * 1024
+"""A folder of 64 MiB grows when it becomes JSON (line ends and quotes are escaped; non-ASCII up to threefold), and a
+session's default memory is 256 MiB, so nothing larger could be held anyway."""
+
+
+class InferenceSettings(ServiceSettings):
+    """The inference plane: answers questions over contexts of any length, with code that runs in the sandbox plane."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RLM_", extra="ignore", env_ignore_empty=True, populate_by_name=True, protected_namespaces=()
+    )
+
+    model_name: str = Field(description="root model")
+    model_base_url: str = Field(description="OpenAI-compatible endpoint of the root model, such as http://host/v1")
+    model_api_key_file: Path | None = Field(None, description="file with its key; unset: no key is sent")
+    sub_model_name: str | None = Field(None, description="model of llm_query; unset: the root model")
+    sub_model_base_url: str | None = Field(None, description="endpoint of the sub-model; unset: the root model's")
+    sub_model_api_key_file: Path | None = Field(
+        None, description="file with its key; unset: the root model's, when the endpoint is the root model's"
+    )
+    served_model_name: str | None = Field(None, description="id in /v1/models; unset: the root model's name")
+    allowed_models: str | None = Field(None, description="further models for llm_query(model=...), comma-separated")
+    max_iterations: int = Field(30, ge=1, description="root model turns per run")
+    max_subcalls: int = Field(1000, ge=0, description="llm_query prompts per run")
+    timeout_seconds: float = Field(3600, gt=0, allow_inf_nan=False, description="wall time per run")
+    max_concurrency: int = Field(64, ge=1, description="LLM calls in flight per process")
+    max_consecutive_errors: int = Field(5, ge=1, description="cells or replies in error in a row that end a run")
+    max_body_bytes: int = Field(DEFAULT_MAX_BODY_BYTES, ge=1024, description="largest request body")
+    wasm_service_url: str = Field(
+        "http://wasm-repl-service:8000",
+        validation_alias=AliasChoices("wasm_service_url", "WASM_SERVICE_URL"),
+        description="the sandbox pool",
+    )
+    wasm_api_key_file: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("wasm_api_key_file", "WASM_API_KEY_FILE"),
+        description="file with the sandbox pool's key; unset: no key is sent",
+    )
+
+    @field_validator("model_base_url", "sub_model_base_url", "wasm_service_url")
+    @classmethod
+    def _is_http_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError(f"{value!r} is not an http:// or https:// address")
+        return value.rstrip("/") if value else value
+
+    @property
+    def served_model(self) -> str:
+        return self.served_model_name or self.model_name
+
+    @property
+    def sub_model(self) -> str:
+        return self.sub_model_name or self.model_name
+
+    @property
+    def sub_models(self) -> frozenset[str]:
+        """Every model that code may name in `llm_query(model=...)`."""
+        further = (name.strip() for name in (self.allowed_models or "").split(","))
+        return frozenset({self.model_name, self.sub_model, *filter(None, further)})
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            max_iterations=self.max_iterations,
+            max_subcalls=self.max_subcalls,
+            timeout=self.timeout_seconds,
+            max_consecutive_errors=self.max_consecutive_errors,
+        )
