@@ -1,0 +1,53 @@
+"""Everything that the operator raises by itself; each class says what the caller should do about it.
+
+    OperatorError
+    ├── SpecInvalidError        the custom resource can not be read: fix it, retrying does not help
+    ├── ClusterConfigError      no way to reach a Kubernetes API: fix the settings
+    └── ApiError                the API server said no, or did not answer
+        ├── NotFoundError       404: the object, or its kind, is not there
+        ├── ConflictError       409: somebody else was first
+        ├── RefusedError        400, 403, 422: quota, admission, validation or rights; the message names them
+        └── UnavailableError    429, 5xx, time-outs, lost connections: try again later
+
+Foreign errors become these in `cluster.py` alone.
+"""
+
+from __future__ import annotations
+
+
+class OperatorError(Exception):
+    """Base of the tree."""
+
+
+class SpecInvalidError(OperatorError):
+    """A custom resource does not have the form that its CRD describes; the message names the field."""
+
+
+class ClusterConfigError(OperatorError):
+    """No usable kubeconfig or in-cluster account was found."""
+
+
+class ApiError(OperatorError):
+    """A request to the API server failed. `status` is the HTTP status, 0 when there was no answer."""
+
+    def __init__(self, message: str, *, status: int = 0, reason: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.reason = reason
+
+
+class NotFoundError(ApiError):
+    """404."""
+
+
+class ConflictError(ApiError):
+    """409."""
+
+
+class RefusedError(ApiError):
+    """400, 403, 422: repeating the same request brings the same answer until something else changes."""
+
+
+class UnavailableError(ApiError):
+    """429, 5xx, or no answer at all: the same request may succeed later."""

@@ -1,0 +1,94 @@
+"""Names, labels and ports that the children of a stack or pool share.
+
+Every builder uses these; design record 0001 lists the names. Pure: strings only.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Final
+
+GROUP: Final = "rlm-operator.dev"
+API_VERSION: Final = f"{GROUP}/v1alpha1"
+FIELD_MANAGER: Final = "rlm-operator"
+
+MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
+NETWORK_LABEL: Final = f"{GROUP}/network"
+"""On pods: which NetworkPolicy selects them."""
+POOL_LABEL: Final = f"{GROUP}/sandbox-pool"
+"""On inference pods: the pool that lets them in."""
+HASH_ANNOTATION: Final = f"{GROUP}/applied-hash"
+"""On children: digest of what the operator wants, without ownership."""
+CONFIG_ANNOTATION: Final = f"{GROUP}/config-hash"
+"""On pod templates: digest of the ConfigMap, so that changed settings roll the pods."""
+GENERATED_ANNOTATION: Final = f"{GROUP}/generated-keys"
+"""On Secrets that the operator makes: entries that hold random data, comma-separated."""
+
+API_PORT: Final = 8000
+METRICS_PORT: Final = 9090
+API_KEY: Final = "api-key"
+"""Entry of a key Secret that stacks and users read."""
+
+INFERENCE: Final = "inference"
+SANDBOX: Final = "sandbox"
+
+
+def operator_version() -> str:
+    """Version of this distribution, which is also the tag of its images."""
+    return version("rlm-operator")
+
+
+def stack_workload(stack: str) -> str:
+    """Deployment, ServiceAccount, ConfigMap, PDB, HPA and NetworkPolicy of a stack."""
+    return f"{stack}-rlm"
+
+
+def pool_workload(pool: str) -> str:
+    """Deployment, Service, ServiceAccount, ConfigMap, PDB, HPA and NetworkPolicy of a pool."""
+    return f"{pool}-wasm"
+
+
+def pool_pods_service(pool: str) -> str:
+    """Headless Service of a pool: one address per pod."""
+    return f"{pool}-wasm-pods"
+
+
+def stack_key_secret(stack: str) -> str:
+    """Secret that the operator makes for callers of a stack."""
+    return f"{stack}-rlm-keys"
+
+
+def pool_key_secret(pool: str) -> str:
+    """Secret that the operator makes for callers of a pool."""
+    return f"{pool}-wasm-keys"
+
+
+def stack_url(stack: str, namespace: str, port: int) -> str:
+    """Address of a stack's endpoint within the cluster."""
+    host = f"http://{stack}.{namespace}.svc"
+    return host if port == 80 else f"{host}:{port}"
+
+
+def pool_url(pool: str, namespace: str) -> str:
+    """Address of a pool within the cluster."""
+    return f"http://{pool_workload(pool)}.{namespace}.svc:{API_PORT}"
+
+
+def selector_labels(component: str, instance: str) -> dict[str, str]:
+    """Labels that Deployments, Services, PDBs and spread constraints select pods by; they never change."""
+    return {
+        "app.kubernetes.io/name": {INFERENCE: "rlm-inference", SANDBOX: "wasm-repl"}[component],
+        "app.kubernetes.io/instance": instance,
+        "app.kubernetes.io/component": component,
+    }
+
+
+def object_labels(component: str, instance: str) -> dict[str, str]:
+    """Labels of every child. `app` is the short name that people type."""
+    labels = selector_labels(component, instance)
+    return {
+        **labels,
+        "app": labels["app.kubernetes.io/name"],
+        "app.kubernetes.io/part-of": "rlm-operator",
+        MANAGED_BY_LABEL: FIELD_MANAGER,
+    }

@@ -1,0 +1,38 @@
+"""Deployment of a plane: the pod of `pod.py`, how many, and how they are replaced."""
+
+from __future__ import annotations
+
+from rlm_operator.inputs import LiveScale
+from rlm_operator.objects.owner import Plane, build_metadata
+from rlm_operator.resource import Manifest
+from rlm_operator.spec.workload import Workload
+
+
+def build_deployment(plane: Plane, template: Manifest, replicas: int | None) -> Manifest:
+    """`replicas` None leaves the field to whoever decides it."""
+    scale = {} if replicas is None else {"replicas": replicas}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": build_metadata(plane),
+        "spec": {
+            **scale,
+            "revisionHistoryLimit": 3,
+            "selector": {"matchLabels": plane.selector},
+            # A new pod must be ready before an old one goes.
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
+            "template": template,
+        },
+    }
+
+
+def replicas_to_apply(workload: Workload, live: LiveScale | None) -> int | None:
+    """The replica count to write, or None to leave it alone.
+
+    With an autoscaler the operator writes the start value once, then repeats the live count until somebody else decides
+    it. Dropping the field earlier would reset it to 1, because a field that nobody owns goes back to its default. An
+    autoscaler does not touch a Deployment at 0, so that is left by the start value.
+    """
+    if workload.autoscaling is None or live is None or live.replicas == 0:
+        return workload.start
+    return None if live.decided_elsewhere else live.replicas

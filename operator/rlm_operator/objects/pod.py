@@ -1,0 +1,120 @@
+"""The pod that both planes share: Pod Security "restricted" by construction.
+
+Whatever a spec says, a pod from here runs as an ordinary user without capabilities, on a read-only root, without an API
+token, with requests, limits and probes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from rlm_operator.names import API_PORT, CONFIG_ANNOTATION, METRICS_PORT, NETWORK_LABEL
+from rlm_operator.objects.owner import Plane
+from rlm_operator.resource import Manifest
+
+_USER: Final = 65532
+"""The user of the images; also the group of mounted Secrets."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What is particular about one plane's container."""
+
+    name: str
+    image: str
+    command: list[str]
+    env: list[Manifest]
+    resources: dict[str, dict[str, str]]
+    secrets: list[Manifest]
+    """Volumes of Secrets; each is mounted at `mounts[volume name]`."""
+    mounts: dict[str, str]
+    scratch: str
+    """Size of the emptyDir at /tmp."""
+    grace_seconds: int
+    config_digest: str
+    labels: dict[str, str]
+    """Further labels of the pod."""
+    affinity: Manifest
+
+
+def build_pod_template(plane: Plane, workspace: Workspace) -> Manifest:
+    return {
+        "metadata": {
+            "labels": {**plane.labels, NETWORK_LABEL: plane.network, **workspace.labels},
+            "annotations": {CONFIG_ANNOTATION: workspace.config_digest},
+        },
+        "spec": {
+            "serviceAccountName": plane.workload,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "terminationGracePeriodSeconds": workspace.grace_seconds,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": _USER,
+                "runAsGroup": _USER,
+                "fsGroup": _USER,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            **workspace.affinity,
+            "topologySpreadConstraints": [
+                _spread(plane, "topology.kubernetes.io/zone"),
+                _spread(plane, "kubernetes.io/hostname"),
+            ],
+            "containers": [_container(workspace)],
+            "volumes": [
+                {"name": "scratch", "emptyDir": {"sizeLimit": workspace.scratch}},
+                *workspace.secrets,
+            ],
+        },
+    }
+
+
+def _container(workspace: Workspace) -> Manifest:
+    return {
+        "name": workspace.name,
+        "image": workspace.image,
+        "command": workspace.command,
+        "env": workspace.env,
+        "ports": [
+            {"name": "http", "containerPort": API_PORT, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
+        ],
+        "resources": workspace.resources,
+        # A start may compile the guest: two minutes before the liveness probe counts.
+        "startupProbe": _probe("/healthz", period=2, failures=60),
+        "livenessProbe": _probe("/healthz", period=10, failures=6),
+        "readinessProbe": _probe("/readyz", period=5, failures=2),
+        # The endpoint leaves the Services before the process stops listening.
+        "lifecycle": {"preStop": {"sleep": {"seconds": 5}}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": "scratch", "mountPath": "/tmp"},  # noqa: S108 - a path in the pod, on an emptyDir of its own
+            *(
+                {"name": volume["name"], "mountPath": workspace.mounts[volume["name"]], "readOnly": True}
+                for volume in workspace.secrets
+            ),
+        ],
+    }
+
+
+def _probe(path: str, period: int, failures: int) -> Manifest:
+    return {
+        "httpGet": {"path": path, "port": "metrics"},
+        "periodSeconds": period,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }
+
+
+def _spread(plane: Plane, topology: str) -> Manifest:
+    return {
+        "maxSkew": 1,
+        "topologyKey": topology,
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": plane.selector},
+    }

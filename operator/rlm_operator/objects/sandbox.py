@@ -1,0 +1,53 @@
+"""The sandbox plane's container: its settings and the keys of its callers, and no other key (design record 0001)."""
+
+from __future__ import annotations
+
+import math
+
+from rlm_operator.digest import digest
+from rlm_operator.names import API_PORT, INFERENCE, METRICS_PORT, POOL_LABEL
+from rlm_operator.objects.config_map import build_settings_env, sandbox_settings
+from rlm_operator.objects.owner import Plane
+from rlm_operator.objects.pod import Workspace
+from rlm_operator.objects.secret import build_secret_volume
+from rlm_operator.resource import Manifest, Pool
+
+_API_KEYS = "api-keys"
+_API_KEYS_DIR = "/etc/rlm/api-keys"
+
+
+def build_sandbox_workspace(plane: Plane, pool: Pool, image: str) -> Workspace:
+    settings = sandbox_settings(pool.spec)
+    return Workspace(
+        name="sandbox",
+        image=image,
+        command=["python", "-m", "runtime.sandbox"],
+        env=[*_addresses(), *build_settings_env(plane.workload, "SANDBOX", settings)],
+        resources=pool.spec.resources.filled(),
+        secrets=[build_secret_volume(_API_KEYS, pool.key_secret)],
+        mounts={_API_KEYS: _API_KEYS_DIR},
+        scratch="256Mi",
+        # The longest cell may end, and then some.
+        grace_seconds=math.ceil(pool.spec.limits.timeout.seconds) + 30,
+        config_digest=digest(settings),
+        labels={},
+        affinity=_near_inference(pool.identity.name),
+    )
+
+
+def _addresses() -> list[Manifest]:
+    values = {
+        "SANDBOX_HOST": "0.0.0.0",
+        "SANDBOX_PORT": str(API_PORT),
+        "SANDBOX_METRICS_PORT": str(METRICS_PORT),
+        "SANDBOX_API_KEYS_DIR": _API_KEYS_DIR,
+    }
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def _near_inference(pool: str) -> Manifest:
+    """Every cell is a round trip from an inference pod: prefer their zone."""
+    callers = {"matchLabels": {"app.kubernetes.io/component": INFERENCE, POOL_LABEL: pool}}
+    term = {"topologyKey": "topology.kubernetes.io/zone", "labelSelector": callers}
+    preferred = [{"weight": 10, "podAffinityTerm": term}]
+    return {"affinity": {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}}

@@ -1,0 +1,47 @@
+"""Secrets: the ones that the operator makes, and how a pod mounts any of them as a folder of files.
+
+A generated Secret is rendered without data, with an annotation that names the entries to fill. The operator fills them
+once with random keys; `rlmctl dev` does the same in a private folder; who applies `rlmctl render` by hand fills them by
+hand. So rendering stays a pure function, and no reconcile ever rotates a key.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from rlm_operator.names import API_KEY, GENERATED_ANNOTATION
+from rlm_operator.objects.owner import Plane, build_metadata
+from rlm_operator.resource import Manifest
+
+
+def build_generated_secret(plane: Plane, name: str) -> Manifest:
+    """A Secret whose entry `api-key` is to be filled with a random key."""
+    metadata = build_metadata(plane, name)
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {**metadata, "annotations": {GENERATED_ANNOTATION: API_KEY}},
+        "type": "Opaque",
+    }
+
+
+def generated_keys(secret: Mapping[str, Any]) -> list[str]:
+    """Entries of a rendered Secret that are to be filled with random keys; empty for all other objects."""
+    annotations = secret.get("metadata", {}).get("annotations") or {}
+    return [key for key in annotations.get(GENERATED_ANNOTATION, "").split(",") if key]
+
+
+def build_filled_secret(secret: Manifest, data: Mapping[str, str]) -> Manifest:
+    """The Secret with these entries added, as plain text in and base64 out."""
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+    return {**secret, "data": {**secret.get("data", {}), **encoded}}
+
+
+def build_secret_volume(name: str, secret: str, key: str | None = None) -> Manifest:
+    """A volume of one entry, as file `api-key`, or of the whole Secret; readable by the pod's group alone."""
+    source: Manifest = {"secretName": secret, "defaultMode": 0o440}
+    if key is not None:
+        source["items"] = [{"key": key, "path": API_KEY}]
+    return {"name": name, "secret": source}

@@ -1,0 +1,113 @@
+"""From a custom resource to its children, in the order in which they are applied. Pure.
+
+The operator, `rlmctl render` and `rlmctl dev` all call this. What the operator applies differs from what a file renders
+to in the owner references alone, which need the resource's uid; generated Secrets are rendered without random data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rlm_operator.endpoint import Endpoint, parse_endpoint
+from rlm_operator.inputs import Images, Inputs
+from rlm_operator.names import pool_key_secret, stack_key_secret
+from rlm_operator.objects.autoscaler import build_autoscaler
+from rlm_operator.objects.config_map import build_config_map, inference_settings, sandbox_settings
+from rlm_operator.objects.deployment import build_deployment, replicas_to_apply
+from rlm_operator.objects.disruption_budget import build_disruption_budget
+from rlm_operator.objects.inference import build_inference_workspace
+from rlm_operator.objects.network_policy import build_inference_policy, build_sandbox_policy
+from rlm_operator.objects.owner import Plane, build_owned, plane_of
+from rlm_operator.objects.pod import build_pod_template
+from rlm_operator.objects.sandbox import build_sandbox_workspace
+from rlm_operator.objects.sandbox_pool import build_sandbox_pool
+from rlm_operator.objects.secret import build_generated_secret
+from rlm_operator.objects.service import build_endpoint_service, build_pool_pods_service, build_pool_service
+from rlm_operator.objects.service_account import build_service_account
+from rlm_operator.resource import Manifest, Pool, Resource, Stack, key_secret_of, parse_resource
+from rlm_operator.spec.workload import Workload
+
+
+def render(resource: Resource, inputs: Inputs) -> list[Manifest]:
+    """The children of one resource. Policies come before pods, so that no pod ever runs without its policy."""
+    plane = plane_of(resource.identity)
+    match resource:
+        case Stack():
+            children = _stack_children(plane, resource, inputs)
+        case Pool():
+            children = _pool_children(plane, resource, inputs)
+    return [build_owned(child, resource.identity) for child in children]
+
+
+def render_all(resources: Iterable[Resource], images: Images) -> list[Manifest]:
+    """The children of several resources that no cluster holds yet, with those of the pools that stacks own."""
+    resources = list(resources)
+    pools = {(pool.identity.namespace, pool.identity.name): pool for pool in resources if isinstance(pool, Pool)}
+    manifests: list[Manifest] = []
+    for resource in resources:
+        inputs = Inputs(images=images)
+        if isinstance(resource, Stack):
+            pool = pools.get((resource.identity.namespace, resource.pool_name))
+            inputs = Inputs(images=images, pool_key_secret=pool.key_secret if pool else None)
+        children = render(resource, inputs)
+        manifests += children
+        owned = [parse_resource(child) for child in children if child["kind"] == "SandboxPool"]
+        manifests += render_all(owned, images)
+    return manifests
+
+
+def sandbox_key_secret(stack: Stack, referenced: str | None) -> str:
+    """Secret with the pool's key: of the stack's own pool, or of the one it refers to (`referenced`, if known)."""
+    owned = stack.spec.owned_pool
+    if owned is not None:
+        return key_secret_of(stack.pool_name, owned)
+    return referenced or pool_key_secret(stack.pool_name)
+
+
+def model_endpoints(stack: Stack) -> list[Endpoint]:
+    """Where the stack's models answer: the root model first."""
+    sub = stack.spec.sub_model
+    urls = [stack.spec.model.base_url, *([sub.base_url] if sub and sub.base_url else [])]
+    return [parse_endpoint(url, stack.identity.namespace) for url in urls]
+
+
+def _stack_children(plane: Plane, stack: Stack, inputs: Inputs) -> list[Manifest]:
+    spec = stack.spec
+    children = [build_service_account(plane), build_config_map(plane, inference_settings(spec))]
+    if spec.inference.auth.mode == "APIKey" and spec.inference.auth.secret_ref is None:
+        children.append(build_generated_secret(plane, stack_key_secret(stack.identity.name)))
+    if spec.network_policy.management == "Managed":
+        children.append(build_inference_policy(plane, spec, stack.pool_name, model_endpoints(stack)))
+    if spec.owned_pool is not None:
+        children.append(build_sandbox_pool(plane, spec.owned_pool))
+    workspace = build_inference_workspace(
+        plane, stack, inputs.images.inference, sandbox_key_secret(stack, inputs.pool_key_secret)
+    )
+    children += [
+        build_endpoint_service(plane, spec.inference.service),
+        build_deployment(plane, build_pod_template(plane, workspace), replicas_to_apply(spec.inference, inputs.live)),
+    ]
+    return children + _availability(plane, spec.inference)
+
+
+def _pool_children(plane: Plane, pool: Pool, inputs: Inputs) -> list[Manifest]:
+    spec = pool.spec
+    children = [build_service_account(plane), build_config_map(plane, sandbox_settings(spec))]
+    if spec.auth.secret_ref is None:
+        children.append(build_generated_secret(plane, pool.key_secret))
+    workspace = build_sandbox_workspace(plane, pool, inputs.images.sandbox)
+    children += [
+        build_sandbox_policy(plane, spec.clients),
+        build_pool_service(plane),
+        build_pool_pods_service(plane),
+        build_deployment(plane, build_pod_template(plane, workspace), replicas_to_apply(spec, inputs.live)),
+    ]
+    return children + _availability(plane, spec)
+
+
+def _availability(plane: Plane, workload: Workload) -> list[Manifest]:
+    budget = build_disruption_budget(plane, workload)
+    children = [] if budget is None else [budget]
+    if workload.autoscaling is not None:
+        children.append(build_autoscaler(plane, workload.autoscaling))
+    return children

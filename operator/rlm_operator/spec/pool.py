@@ -1,0 +1,83 @@
+"""Spec of a SandboxPool; also the `sandbox` field of a stack."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from rlm_operator.spec.base import BearerAuth, Duration, Quantity, SpecModel
+from rlm_operator.spec.network import Peer
+from rlm_operator.spec.workload import Autoscaling, LogSettings, Workload
+
+
+def _cell_timeout(value: Duration) -> Duration:
+    if not 0 < value.seconds <= 3600:
+        raise ValueError("limits.timeout must be longer than 0s and at most 1h: write a duration such as 30s")
+    return value
+
+
+def _session_memory(value: Quantity) -> Quantity:
+    if not Decimal(32 * 2**20) <= value.value <= Decimal(4 * 2**30):
+        raise ValueError("limits.memory must be from 32Mi to 4Gi: write a quantity such as 256Mi")
+    return value
+
+
+def _output_size(value: Quantity) -> Quantity:
+    if not Decimal(2**10) <= value.value <= Decimal(64 * 2**20):
+        raise ValueError("limits.outputBytes must be from 1Ki to 64Mi: write a quantity such as 1Mi")
+    return value
+
+
+def _idle_timeout(value: Duration) -> Duration:
+    if not 1 <= value.seconds <= 86400:
+        raise ValueError("sessions.idleTimeout must be from 1s to 24h: write a duration such as 15m")
+    return value
+
+
+class SandboxAutoscaling(Autoscaling):
+    """Sandboxes are busy in bursts, so they scale earlier."""
+
+    target_cpu_utilization: Annotated[int, Field(alias="targetCPUUtilization", ge=1, le=100)] = 60
+
+
+class SandboxLimits(SpecModel):
+    """What a session (timeout, memory, CPU weight, output) and a pod (sessions, executions, queue) may use."""
+
+    timeout: Annotated[Duration, AfterValidator(_cell_timeout)] = Duration("30s")
+    memory: Annotated[Quantity, AfterValidator(_session_memory)] = Quantity("256Mi")
+    cpu_shares: Annotated[int, Field(ge=2, le=262144)] = 256
+    max_sessions: Annotated[int | None, Field(ge=1, le=10000)] = None
+    max_concurrent_executions: Annotated[int | None, Field(ge=1, le=10000)] = None
+    max_queue: Annotated[int, Field(ge=0, le=10000)] = 100
+    output_bytes: Annotated[Quantity, AfterValidator(_output_size)] = Quantity("1Mi")
+
+
+class Sessions(SpecModel):
+    """Life of sessions, and how many wait ready per pod."""
+
+    idle_timeout: Annotated[Duration, AfterValidator(_idle_timeout)] = Duration("15m")
+    spares: Annotated[int, Field(ge=0, le=1000)] = 8
+
+
+class SandboxPoolSpec(Workload):
+    """Desired state of a pool."""
+
+    image: Literal["stdlib"] = "stdlib"
+    autoscaling: SandboxAutoscaling | None = None
+    limits: SandboxLimits = SandboxLimits()
+    sessions: Sessions = Sessions()
+    clients: Annotated[tuple[Peer, ...], Field(max_length=32)] = ()
+    auth: BearerAuth = BearerAuth()
+    logging: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _session_fits(self) -> Self:
+        pod = self.resources.limits.memory or Quantity("1Gi")
+        if self.limits.memory.value > pod.value:
+            raise ValueError(
+                "limits.memory of one session must fit into the pod: "
+                "raise resources.limits.memory (default 1Gi) or lower limits.memory"
+            )
+        return self

@@ -1,0 +1,91 @@
+"""`rlmctl render`: the children of RLMStacks and SandboxPools in files, as YAML, without a cluster.
+
+The command line mounts `render_command`; `rlmctl dev` calls `render_documents`. Both get what the operator would apply.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+import yaml
+
+from rlm_operator.errors import SpecInvalidError
+from rlm_operator.inputs import Images, default_images
+from rlm_operator.render import render_all
+from rlm_operator.resource import Manifest, is_resource, parse_resource
+
+STANDARD_INPUT = Path("-")
+
+
+def load_documents(paths: Iterable[Path]) -> list[Manifest]:
+    """Every Kubernetes object in these YAML files; `-` is standard input. Lists are taken apart.
+
+    Raises SpecInvalidError for a file that is not YAML or holds something else, OSError for one that can not be read.
+    """
+    documents: list[Manifest] = []
+    for path in paths:
+        text = sys.stdin.read() if path == STANDARD_INPUT else path.read_text()
+        try:
+            loaded = [document for document in yaml.safe_load_all(text) if document is not None]
+        except yaml.YAMLError as error:
+            raise SpecInvalidError(f"{path} is not YAML: {error}") from error
+        for document in loaded:
+            documents += _objects(document, path)
+    return documents
+
+
+def render_documents(paths: Sequence[Path], images: Images | None = None, namespace: str = "default") -> list[Manifest]:
+    """The children of every RLMStack and SandboxPool in these files, those of owned pools included.
+
+    `namespace` is for objects that name none. Other objects in the files are passed over.
+    Raises SpecInvalidError when a spec is wrong or the files hold neither kind.
+    """
+    resources = [parse_resource(document, namespace) for document in load_documents(paths) if is_resource(document)]
+    if not resources:
+        names = ", ".join(str(path) for path in paths)
+        raise SpecInvalidError(f"no RLMStack or SandboxPool in {names}: name a file that holds one")
+    return render_all(resources, images or default_images())
+
+
+def render_command(
+    file: Annotated[list[Path], typer.Option("--file", "-f", help="Manifest to read; - is standard input.")],
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="For objects that name none.")] = "default",
+    inference_image: Annotated[str | None, typer.Option(help="Image of the inference pods.")] = None,
+    sandbox_image: Annotated[str | None, typer.Option(help="Image of the sandbox pods.")] = None,
+) -> None:
+    """Print what the operator would create for RLMStacks and SandboxPools, as YAML.
+
+    Secrets that the operator would make are printed without data: it fills them with random keys.
+    """
+    usual = default_images()
+    images = Images(inference=inference_image or usual.inference, sandbox=sandbox_image or usual.sandbox)
+    try:
+        manifests = render_documents(file, images, namespace)
+    except (SpecInvalidError, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    typer.echo(to_yaml(manifests), nl=False)
+
+
+def to_yaml(manifests: Iterable[Manifest]) -> str:
+    """One YAML document per object, fields in the builders' order."""
+    return yaml.dump_all(manifests, Dumper=_Dumper, sort_keys=False, explicit_start=True, width=120)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Repeats equal parts in full, because anchors puzzle readers and some tools."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the name is PyYAML's
+        return True
+
+
+def _objects(document: Any, path: Path) -> list[Manifest]:
+    if not isinstance(document, dict) or "kind" not in document:
+        raise SpecInvalidError(f"{path} holds something that is not a Kubernetes object: every document needs a kind")
+    if document["kind"] == "List":
+        return [item for entry in document.get("items") or [] for item in _objects(entry, path)]
+    return [cast("Manifest", document)]
