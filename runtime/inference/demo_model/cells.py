@@ -1,0 +1,224 @@
+"""The code that the stand-in writes as the root model: what runs in the sandbox on the real `context`.
+
+Texts only, put together by `root.py`: the question's values as assignments, then one of these. Each is written for a
+reader, since the command line shows it. `documents` is a list of (path, text) after LOOK; the last step of every plan
+leaves the answer in `result` and prints it after RESULT_MARK.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+RESULT_MARK: Final = "result:"
+
+LOOK: Final = """\
+import json
+
+if isinstance(context, str):
+    documents = [("context", context)]
+elif isinstance(context, dict):
+    documents = [(str(key), value if isinstance(value, str) else json.dumps(value)) for key, value in context.items()]
+else:
+    documents = []
+    for number, item in enumerate(context if isinstance(context, list) else [context], 1):
+        if isinstance(item, dict) and isinstance(item.get("text"), str):
+            documents.append((str(item.get("path", f"item {number}")), item["text"]))
+        else:
+            documents.append((f"item {number}", item if isinstance(item, str) else json.dumps(item)))
+
+def lines_of(text):
+    return text.removesuffix("\\n").split("\\n") if text else []
+
+size = sum(len(text) for _, text in documents)
+print(f"{type(context).__name__}: {len(documents)} documents, {size} characters")
+for path, text in documents[:5]:
+    print(f"  {path}: {len(text)} characters, begins {text[:60]!r}")
+"""
+
+_REPORT: Final = f"""
+print("{RESULT_MARK}", result[:2000])
+"""
+
+NEEDLE: Final = (
+    """\
+import re
+
+def spaced(words):
+    return r"\\s+".join(map(re.escape, words.split()))
+
+value = r"-?\\d[\\d,]*(?:\\.\\d+)?" if label.endswith("number") else r"[\\w@+/-]+(?:[.:][\\w@+/-]+)*"
+quote = r"[\\"'`*]*"
+named = rf"(?<!\\w){quote}{spaced(name)}(?!\\w){quote}"
+link = r"(?:\\s*(?:\\bis\\b|\\bare\\b|\\bwas\\b|[:=]|->))+\\s*"
+patterns = [
+    rf"{spaced(label)}s?\\s+(?:for|of)\\s+{named}{link}{quote}({value})",
+    rf"{named}(?:['\\u2019]s)?\\s+{spaced(label)}{link}{quote}({value})",
+]
+found = {}
+for path, text in documents:
+    for pattern in patterns:
+        for match in re.finditer(pattern, text, re.IGNORECASE):
+            print(f"{path}, character {match.start()}: {text[match.start():match.end() + 20]!r}")
+            found.setdefault(match[1].rstrip(","), path)
+result = ", ".join(found) or f"The context gives no {label} for {name}."
+"""
+    + _REPORT
+)
+
+_MATCHER: Final = """\
+import re
+
+pattern = re.escape(needle)
+if whole_word:
+    pattern = rf"(?<!\\w){pattern}(?!\\w)"
+wanted = re.compile(pattern, re.IGNORECASE if ignore_case else 0)
+"""
+
+COUNT_MATCHES: Final = (
+    _MATCHER
+    + """\
+if unit == "files":
+    count = sum(1 for _, text in documents if wanted.search(text))
+elif unit == "lines":
+    count = sum(1 for _, text in documents for line in lines_of(text) if wanted.search(line))
+else:
+    count = sum(1 for _, text in documents for _ in wanted.finditer(text))
+result = str(count)
+"""
+    + _REPORT
+)
+
+_MEASURE: Final = """\
+def measure(text):
+    if unit == "lines":
+        return len(lines_of(text))
+    return len(text.split()) if unit == "words" else len(text)
+
+"""
+
+COUNT_ALL: Final = (
+    _MEASURE
+    + """\
+result = str(len(documents) if unit == "files" else sum(measure(text) for _, text in documents))
+"""
+    + _REPORT
+)
+
+_RANKING: Final = """\
+ranking = sorted(((measure(text), path) for path, text in documents), key=lambda pair: (-pair[0], pair[1]))
+result = "\\n".join(f"{path}: {count} {what}" for count, path in ranking[:top] if count) or f"No file has {what}."
+"""
+
+RANK_BY_SIZE: Final = _MEASURE + _RANKING + _REPORT
+
+RANK_BY_MATCHES: Final = (
+    _MATCHER
+    + """\
+
+def measure(text):
+    if unit == "lines":
+        return sum(1 for line in lines_of(text) if wanted.search(line))
+    return sum(1 for _ in wanted.finditer(text))
+
+"""
+    + _RANKING
+    + _REPORT
+)
+
+COMMON_WORDS: Final = (
+    """\
+import re
+from collections import Counter
+
+words = Counter()
+for _, text in documents:
+    words.update(re.findall(r"[^\\W\\d_]+(?:['\\u2019][^\\W\\d_]+)*", text.lower()))
+ranking = sorted(words.items(), key=lambda pair: (-pair[1], pair[0]))
+result = "\\n".join(f"{word}: {count}" for word, count in ranking[:top]) or "The context has no words."
+"""
+    + _REPORT
+)
+
+CUT_FILES: Final = """\
+PIECE = 100_000  # characters that go into one prompt
+
+def cut(text):
+    \"\"\"Pieces of at most PIECE characters, each cut at the widest gap there is.\"\"\"
+    while len(text) > PIECE:
+        gaps = (text.rfind(gap, PIECE // 2, PIECE) + len(gap) for gap in ("\\n\\n\\n", "\\n\\n", "\\n", " "))
+        at = next((gap for gap in gaps if gap > PIECE // 2), PIECE)
+        yield text[:at]
+        text = text[at:]
+    yield text
+
+groups, room = [], 0
+for number, (path, text) in enumerate(documents):
+    for piece in cut(text):
+        if len(piece) > room:
+            groups.append([])
+            room = PIECE
+        groups[-1].append(f"<<<FILE {number} {path}>>>\\n{piece}")
+        room -= len(piece)
+prompts = [task + "\\n\\n" + "\\n".join(group) for group in groups]
+"""
+
+CUT_LINES: Final = """\
+lines = [line for _, text in documents for line in lines_of(text) if line.strip()]
+prompts = []
+for start in range(0, len(lines), 100):
+    numbered = [f"{start + offset}: {line[:2000]}" for offset, line in enumerate(lines[start : start + 100])]
+    prompts.append(task + "\\n\\n" + "\\n".join(numbered))
+"""
+
+TRY_ONE: Final = """\
+print(len(prompts), "prompts; the reply to the first begins:")
+print(llm_query(prompts[0])[:300] if prompts else "nothing to ask")
+"""
+
+ASK_ALL: Final = """\
+import re
+
+def ask(batch):
+    \"\"\"Replies in order; a failed slot gets one more try.\"\"\"
+    replies = llm_query_batched(batch)
+    failed = [slot for slot, reply in enumerate(replies) if reply.startswith("Error: ")]
+    for slot, reply in zip(failed, llm_query_batched([batch[slot] for slot in failed])):
+        replies[slot] = reply
+    return replies
+
+replies = []
+for start in range(0, len(prompts), 16):
+    replies += ask(prompts[start : start + 16])
+unread = [reply for reply in replies if not re.search(r"^\\d+: ", reply, re.MULTILINE)]
+note = f" ({len(unread)} of {len(prompts)} pieces could not be read: {unread[0][:100]})" if unread else ""
+"""
+
+TALLY: Final = (
+    """\
+counts = [0] * len(documents)
+for reply in replies:
+    for number, count in re.findall(r"^(\\d+): (\\d+)$", reply, re.MULTILINE):
+        if int(number) < len(counts):
+            counts[int(number)] += int(count)
+total, best = sum(counts), max(counts, default=0)
+first = [path for (path, _), count in zip(documents, counts) if count == best]
+result = f"{total} {things} {verb}{note}."
+if best and len(documents) > 1:
+    result += f" Most of them in one file: {', '.join(first[:5])} ({best})."
+if per_file:
+    result += "".join(f"\\n{path}: {count}" for (path, _), count in zip(documents, counts))
+"""
+    + _REPORT
+)
+
+CLASSIFY: Final = (
+    """\
+from collections import Counter
+
+labelled = dict(pair for reply in replies for pair in re.findall(r"^(\\d+): (.+)$", reply, re.MULTILINE))
+tally = Counter(labelled.values())
+ranking = sorted(tally.items(), key=lambda pair: (-pair[1], pair[0]))
+result = ", ".join(f"{label}: {count}" for label, count in ranking) + note
+"""
+    + _REPORT
+)

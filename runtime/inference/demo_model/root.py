@@ -1,0 +1,180 @@
+"""The stand-in as the root model: which code comes next, given the question and what the code printed so far.
+
+Called by `server.py` with the messages of the inference plane's loop (`runtime/inference/prompts.py`). It keeps nothing
+between calls: the conversation says which step was last and how it ended. A plan is a list of steps; a step that ended
+in an error is tried once more with everything before it, since the session may have lost its variables.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from pydantic import BaseModel, TypeAdapter, field_validator
+
+from runtime.inference.demo_model import cells
+from runtime.inference.demo_model.pieces import classify_task, count_task
+from runtime.inference.demo_model.questions import (
+    KNOWN_FORMS,
+    Classify,
+    CommonWords,
+    Count,
+    Needle,
+    Rank,
+    Tally,
+    Task,
+    parse_question,
+)
+from runtime.inference.prompts import LAST_CALL
+
+
+class _TextPart(BaseModel):
+    type: Literal["text"]
+    text: str
+
+
+_PARTS: Final = TypeAdapter(list[_TextPart])
+_QUESTION: Final = re.compile(r"<question>\n(.*?)\n</question>", re.DOTALL)
+_STEP: Final = re.compile(r"^# Step (?P<step>\d+) of \d+(?P<again>, again)?:", re.MULTILINE)
+_RESULT: Final = re.compile(rf"^{re.escape(cells.RESULT_MARK)} ", re.MULTILINE)
+_ERROR: Final = re.compile(r"^error: .*$|^Code block \d+ (?!ran to its end|raised ).*$", re.MULTILINE)
+
+
+class Message(BaseModel):
+    """One message of the conversation; content in parts is joined to one text."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _join_parts(cls, value: object) -> object:
+        return "\n".join(part.text for part in _PARTS.validate_python(value)) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class Step:
+    """`say` is the model's prose before the code; `title` stands in the code's first line."""
+
+    say: str
+    title: str
+    code: str
+
+
+def is_root(messages: Sequence[Message]) -> bool:
+    """Whether the loop is asking; anything else is a prompt to the sub-model."""
+    first = messages[0]
+    return first.role == "system" and "```repl" in first.content and "llm_query" in first.content
+
+
+def next_turn(messages: Sequence[Message]) -> str:
+    """The root model's reply."""
+    question = _find_question(messages)
+    task = parse_question(question)
+    if task is None:
+        return _final_text(_unknown(question))
+    observed = messages[-1].content
+    last = next((m for m in reversed(messages) if m.role == "assistant"), None)
+    step = _STEP.search(last.content) if last else None
+    if step and _RESULT.search(observed):
+        return "The output gives the result, so this is the answer.\nFINAL_VAR(result)"
+    if LAST_CALL in observed:
+        return _final_text("Not finished: the turns ran out before the scripted stand-in had a result.")
+    plan = build_plan(task)
+    if step is None:
+        return _write(plan, 0)
+    number = int(step["step"]) - 1
+    error = _ERROR.search(observed)
+    if error is None and number + 1 < len(plan):
+        return _write(plan, number + 1)
+    reason = error[0] if error else "the code printed no result"
+    if step["again"]:
+        return _final_text(f"The scripted stand-in could not finish: its code failed twice; {reason}")
+    return _write_again(plan, number, reason)
+
+
+def build_plan(task: Task) -> list[Step]:
+    """The steps that answer the task; the first looks at the context, the last prints the result."""
+    look = Step("First, what is the context?", "the context's shape", cells.LOOK)
+    match task:
+        case Needle(label, name):
+            code = _with_values(cells.NEEDLE, label=label, name=name)
+            return [look, Step("The statement can be found by a search.", f"search for the {label}", code)]
+        case Count(needle=None):
+            code = _with_values(cells.COUNT_ALL, unit=task.unit)
+            return [look, Step("This is exact in code.", f"count the {task.unit}", code)]
+        case Count():
+            return [look, Step("This is exact in code.", "count the matches", _matching(cells.COUNT_MATCHES, task))]
+        case Rank(needle=None):
+            code = _with_values(cells.RANK_BY_SIZE, unit=task.unit, top=task.top, what=task.unit)
+            return [look, Step("This is exact in code.", f"rank the files by {task.unit}", code)]
+        case Rank():
+            what = "lines with it" if task.unit == "lines" else "mentions"
+            code = _matching(_with_values(cells.RANK_BY_MATCHES, top=task.top, what=what), task)
+            return [look, Step("This is exact in code.", "rank the files by matches", code)]
+        case CommonWords(top):
+            return [look, Step("This is exact in code.", "count the words", _with_values(cells.COMMON_WORDS, top=top))]
+        case Tally(thing, per_file):
+            combine = _with_values(cells.TALLY, things=thing.plural, verb=thing.verb, per_file=per_file)
+            return [look, *_subcall_steps(count_task(thing), cells.CUT_FILES, combine)]
+        case Classify(unit, labels):
+            cut = cells.CUT_FILES if unit == "files" else cells.CUT_LINES
+            return [look, *_subcall_steps(classify_task(labels), cut, cells.CLASSIFY)]
+
+
+def _subcall_steps(task: str, cut: str, combine: str) -> list[Step]:
+    return [
+        Step(
+            "That needs reading, so the sub-model gets it in pieces. One piece first, to see how it replies.",
+            "cut the context into prompts and try one",
+            _with_values(cut + cells.TRY_ONE, task=task),
+        ),
+        Step(
+            "The replies have the form that was asked for. Now all pieces in batches, and the sum in code.",
+            "ask about every piece and combine the replies",
+            cells.ASK_ALL + combine,
+        ),
+    ]
+
+
+def _matching(code: str, task: Count | Rank) -> str:
+    return _with_values(
+        code, unit=task.unit, needle=task.needle, whole_word=task.whole_word, ignore_case=task.ignore_case
+    )
+
+
+def _with_values(code: str, **values: object) -> str:
+    return "".join(f"{name} = {value!r}\n" for name, value in values.items()) + code
+
+
+def _find_question(messages: Sequence[Message]) -> str:
+    """The loop's first message; what earlier or later texts say between such tags is not the question."""
+    first = next((m.content for m in messages if m.role == "user"), "")
+    tagged = _QUESTION.findall(first)
+    return str(tagged[-1]) if tagged else first
+
+
+def _write(plan: Sequence[Step], index: int) -> str:
+    step = plan[index]
+    return f"{step.say}\n\n```repl\n# Step {index + 1} of {len(plan)}: {step.title}\n{step.code.rstrip()}\n```"
+
+
+def _write_again(plan: Sequence[Step], index: int, reason: str) -> str:
+    code = "\n".join(step.code for step in plan[: index + 1]).rstrip()
+    head = f"# Step {index + 1} of {len(plan)}, again: {plan[index].title}"
+    return f"That did not work ({reason[:200]}). Once more from the start.\n\n```repl\n{head}\n{code}\n```"
+
+
+def _final_text(answer: str) -> str:
+    return f"FINAL({answer!r})"
+
+
+def _unknown(question: str) -> str:
+    asked = " ".join(question.split())[:200]
+    forms = "\n".join(f"  {form}" for form in KNOWN_FORMS)
+    return (
+        f"I am scripted-demo, a stand-in that follows rules and understands nothing. {asked!r} is none of the forms "
+        f"I know:\n{forms}\nFor real questions, set a model."
+    )
