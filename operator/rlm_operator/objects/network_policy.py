@@ -30,7 +30,8 @@ _NOT_PUBLIC_V4: Final = (
     "224.0.0.0/4",
     "240.0.0.0/4",
 )
-_NOT_PUBLIC_V6: Final = ("::1/128", "::ffff:0:0/96", "fc00::/7", "fe80::/10", "ff00::/8")
+_NOT_PUBLIC_V6: Final = ("::1/128", "fc00::/7", "fe80::/10", "ff00::/8")
+"""Without IPv4-mapped addresses: they are never on the wire, and the API server reads that block as one of IPv4."""
 _NODE_LOCAL_DNS: Final = "169.254.20.10/32"
 """Address of the node-local DNS cache, where a cluster has one."""
 
