@@ -13,6 +13,9 @@
     │   ├── ContextTooLargeError     413 context_too_large: the sandbox cannot hold the context
     │   ├── AnswerTooLargeError      422 answer_too_large
     │   ├── SandboxUnavailableError  503 sandbox_unavailable: never an answer in its place
+    │   │   ├── SandboxBusyError     it had no room for as long as the client was ready to wait
+    │   │   ├── SessionLostError     the session is not there any more
+    │   │   └── SandboxRefusedError  it said no for another reason; `refusal` says which
     │   └── ModelError               502 model_error
     └── DrainingError                503 draining
 
@@ -24,6 +27,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import ClassVar
+
+from runtime.wire import ErrorCode
 
 
 class InferenceError(Exception):
@@ -130,6 +135,27 @@ class SandboxUnavailableError(RunError):
     status = 503
     code = "sandbox_unavailable"
     retry_after = 5
+
+
+class SandboxBusyError(SandboxUnavailableError):
+    """429, or 503 with Retry-After. `wait` is what it asked for, seconds."""
+
+    def __init__(self, message: str, wait: float) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+class SessionLostError(SandboxUnavailableError):
+    pass
+
+
+class SandboxRefusedError(SandboxUnavailableError):
+    """`details` is what the protocol says for `refusal`, such as the prelude's reply."""
+
+    def __init__(self, message: str, refusal: ErrorCode, details: object = None) -> None:
+        super().__init__(message)
+        self.refusal = refusal
+        self.details = details
 
 
 class ModelError(RunError):

@@ -66,6 +66,11 @@ class Models:
             return self._root
         return _Endpoint(url, key_file)
 
+    @property
+    def sub_model(self) -> str:
+        """What `llm_query` asks when code names no model."""
+        return self._settings.sub_model
+
     async def ask_root(self, messages: Sequence[Message]) -> Completion:
         """The root model's next turn. Raises ModelError when the endpoint keeps failing."""
         model = self._settings.model_name

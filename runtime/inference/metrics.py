@@ -23,7 +23,16 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
-            "rlm_inference_requests_total", "Requests for an answer, by outcome.", ["status"], registry=self.registry
+            "rlm_inference_requests_total",
+            "Runs, by outcome: ok, cancelled or an error code.",
+            ["status"],
+            registry=self.registry,
+        )
+        self.refusals = Counter(
+            "rlm_refused_requests_total",
+            "Requests refused before a run, by error code.",
+            ["code"],
+            registry=self.registry,
         )
         self.duration = Histogram(
             "rlm_inference_duration_seconds",

@@ -11,17 +11,16 @@ What it says to the other end (JSON in text):
     emit  rlm.final      the run is finished; the text is in the variable `__rlm_final__`
 """
 
-import json
-import sys
-from collections.abc import Iterable
-from typing import Any
 
-import sandbox  # type: ignore[import-not-found]  # exists only inside the sandbox's guest
+def _install(namespace: dict[str, object], partial_cap: int = 20_000) -> None:
+    import sys
+    from collections.abc import Iterable
+    from json import dumps, loads
 
+    import sandbox  # type: ignore[import-not-found]  # exists only inside the sandbox's guest
 
-def _install(namespace: dict[str, Any], partial_cap: int = 20_000) -> None:
-    dumps, loads = json.dumps, json.loads
-    kept: dict[str, Any] = {}
+    kept: dict[str, object] = {}
+    answer: dict[str, object] = {"content": "", "ready": False}
     final: list[str] = []
     partial = [""]
 
@@ -33,7 +32,7 @@ def _install(namespace: dict[str, Any], partial_cap: int = 20_000) -> None:
         print(message, file=sys.stderr)  # noqa: T201  # the model reads the cell's stderr
 
     def tell_partial() -> None:
-        content = kept["answer"].get("content")
+        content = answer.get("content")
         if isinstance(content, str) and content != partial[0]:
             partial[0] = content
             sandbox.emit("rlm.answer", to_text(content[:partial_cap]))
@@ -111,7 +110,6 @@ def _install(namespace: dict[str, Any], partial_cap: int = 20_000) -> None:
     def take_answer() -> None:
         """`answer["ready"]` finishes the run; a new dict under the name counts like the old one."""
         given = namespace.get("answer")
-        answer = kept["answer"]
         if given is not answer:
             if isinstance(given, dict):
                 answer.update(given)
@@ -145,22 +143,21 @@ def _install(namespace: dict[str, Any], partial_cap: int = 20_000) -> None:
             namespace["__rlm_final__"] = final[0]
             sandbox.emit("rlm.final", "")
 
+    def lists(parts: list[object]) -> list[list[object]]:
+        return [part for part in parts if isinstance(part, list)]
+
     def begin(pieces: int) -> None:
         """Called once, after the variables arrived. A large context comes in pieces, to keep each request small."""
         namespace.pop("__rlm_begin__", None)
         if pieces:
             parts = [namespace.pop(f"__rlm_piece_{index}") for index in range(pieces)]
-            if isinstance(parts[0], str):
-                namespace["context"] = "".join(parts)
-            else:
-                for part in parts[1:]:
-                    parts[0].extend(part)
-                namespace["context"] = parts[0]
+            texts = [part for part in parts if isinstance(part, str)]
+            namespace["context"] = "".join(texts) if texts else [item for part in lists(parts) for item in part]
         kept["context"] = namespace["context"]
         kept["history"] = namespace["history"]
 
     kept.update(
-        answer={"content": "", "ready": False},
+        answer=answer,
         SHOW_VARS=show_vars,
         llm_query=llm_query,
         llm_query_batched=llm_query_batched,

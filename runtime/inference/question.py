@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 from pydantic_core import to_json
+from typing_extensions import TypedDict  # pydantic asks for this one below Python 3.12
 
 from runtime.inference.events import ContextSummary
 

@@ -1,0 +1,41 @@
+"""`python -m runtime.inference`: the inference service, with its settings from the environment."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+
+from runtime.inference.app import build_server, open_engine
+from runtime.inference.metrics import Metrics
+from runtime.inference.settings import InferenceSettings
+from runtime.keyring import KeyFolderError, KeyRing
+from runtime.logs import configure_logging
+from runtime.settings import USAGE_ERROR, load_settings
+
+PROGRAM = "runtime.inference"
+
+
+def main(argv: list[str]) -> int:
+    settings = load_settings(InferenceSettings, PROGRAM, argv)
+    configure_logging(settings.log_level, settings.log_format)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # one line per model call otherwise
+    logging.getLogger("openai").setLevel(logging.WARNING)
+    keys = None if settings.auth_mode == "Disabled" else KeyRing(settings.api_keys_dir)
+    try:
+        if keys is not None:
+            keys.require_keys()
+    except KeyFolderError as error:
+        sys.stderr.write(f"{PROGRAM}: RLM_API_KEYS_DIR: {error} (RLM_AUTH_MODE)\n")
+        return USAGE_ERROR
+    asyncio.run(_serve(settings, keys))
+    return 0
+
+
+async def _serve(settings: InferenceSettings, keys: KeyRing | None) -> None:
+    async with open_engine(settings, Metrics()) as engine:
+        await build_server(settings, engine, keys).serve()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

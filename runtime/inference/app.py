@@ -1,0 +1,76 @@
+"""Puts the inference service together: who owns what, for how long, and which path goes where.
+
+Called by `__main__` and by the tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Final
+
+from aiohttp import web
+
+from runtime.inference.chat_api import ChatApi
+from runtime.inference.envelope import build_middleware
+from runtime.inference.hosting import Hosting
+from runtime.inference.llm import Models
+from runtime.inference.metrics import Metrics
+from runtime.inference.models_api import ModelsApi
+from runtime.inference.runner import Engine
+from runtime.inference.runs_api import RunsApi
+from runtime.inference.sandbox_client import SandboxClient
+from runtime.inference.sandbox_watch import SandboxWatch
+from runtime.inference.session import Sandbox
+from runtime.inference.settings import InferenceSettings
+from runtime.keyring import KeyRing
+from runtime.web import Operations, Server, request_id_middleware, set_request_id
+
+SHUTDOWN_TIMEOUT: Final = 5.0
+
+
+@contextlib.asynccontextmanager
+async def open_engine(settings: InferenceSettings, metrics: Metrics) -> AsyncIterator[Engine]:
+    """Models and sandbox client, with the watch running; closed at the end."""
+    client = SandboxClient(settings.wasm_service_url, settings.wasm_api_key_file, patience=settings.timeout_seconds)
+    models = Models(settings, metrics)
+    watch = SandboxWatch(client)
+    watching = asyncio.create_task(watch.run())
+    try:
+        yield Engine(settings, models, Sandbox(client, watch), metrics)
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+        await models.close()
+        await client.close()
+
+
+def build_server(settings: InferenceSettings, engine: Engine, keys: KeyRing | None) -> Server:
+    """The service, not yet listening. `keys` None: authentication is disabled."""
+    hosting = Hosting(engine)
+    app = web.Application(
+        client_max_size=settings.max_body_bytes,
+        middlewares=[request_id_middleware, build_middleware(keys, engine.metrics)],
+    )
+    app.on_response_prepare.append(set_request_id)
+    chat, runs, models = ChatApi(settings, hosting), RunsApi(settings, hosting), ModelsApi(settings.served_model)
+    app.router.add_post("/v1/chat/completions", chat.post_chat_completions)
+    app.router.add_post("/rlm/v1/runs", runs.post_runs)
+    app.router.add_get("/v1/models", models.get_models)
+    app.router.add_get("/v1/models/{id:.+}", models.get_model)
+
+    def readiness() -> str | None:
+        return "draining" if hosting.draining else engine.sandbox.watch.problem
+
+    return Server(
+        app=app,
+        operations=Operations(engine.metrics.registry, readiness),
+        host=settings.host,
+        port=settings.port,
+        metrics_port=settings.metrics_port,
+        drain=hosting.drain,
+        shutdown_timeout=SHUTDOWN_TIMEOUT,
+        cancel_on_disconnect=True,
+    )

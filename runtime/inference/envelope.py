@@ -1,0 +1,134 @@
+"""Every refusal in OpenAI's envelope, and who may ask at all.
+
+The outermost middleware of the API: it identifies the caller by key, and turns what handlers raise (our errors, and
+aiohttp's own for unknown paths, methods and sizes) into `{"error": {"message", "type", "param", "code"}}`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from runtime.inference.errors import (
+    BudgetError,
+    InferenceError,
+    InvalidRequestError,
+    MethodNotAllowedError,
+    NotFoundError,
+    RequestError,
+    TooLargeError,
+    UnauthenticatedError,
+)
+from runtime.inference.metrics import Metrics
+from runtime.keyring import KeyRing
+from runtime.web import operations_paths
+
+KEY_NAME: Final = web.RequestKey("key_name", str)
+ANONYMOUS: Final = "anonymous"
+_MAX_PROBLEMS: Final = 5
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = logging.getLogger(__name__)
+
+
+class ErrorDetail(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str
+    partial_answer: str | None = None  # what the code had so far when a budget ended the run
+
+
+class ErrorEnvelope(BaseModel):
+    error: ErrorDetail
+
+    def to_json(self) -> str:
+        """OpenAI's fields are always there, ours only when it says something."""
+        exclude = {"error": {"partial_answer"}} if self.error.partial_answer is None else None
+        return self.model_dump_json(exclude=exclude)
+
+
+def build_envelope(error: InferenceError) -> ErrorEnvelope:
+    return ErrorEnvelope(
+        error=ErrorDetail(
+            message=error.message,
+            type=error.type,
+            param=error.param if isinstance(error, RequestError) else None,
+            code=error.code,
+            partial_answer=error.partial_answer if isinstance(error, BudgetError) else None,
+        )
+    )
+
+
+def build_middleware(keys: KeyRing | None, metrics: Metrics) -> Callable[..., Awaitable[web.StreamResponse]]:
+    """`keys` None: everybody may ask (authentication is disabled)."""
+
+    @web.middleware
+    async def envelope_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            if request.path not in operations_paths():
+                request[KEY_NAME] = _identify(keys, request)
+            return await handler(request)
+        except RequestError as error:
+            metrics.refusals.labels(error.code).inc()
+            return _respond(error)
+        except InferenceError as error:
+            return _respond(error)
+        except web.HTTPException as error:
+            return _respond(_from_http(request, error))
+        except Exception:
+            log.exception("request failed on a defect", extra={"path": request.path})
+            return _respond(InferenceError("the service failed on a defect; see its log"))
+
+    return envelope_middleware
+
+
+def _identify(keys: KeyRing | None, request: web.Request) -> str:
+    if keys is None:
+        return ANONYMOUS
+    name = keys.identify(request.headers.get("Authorization"))
+    if name is None:
+        raise UnauthenticatedError("no or unknown API key; send `Authorization: Bearer KEY` with a key of this service")
+    return name
+
+
+def _respond(error: InferenceError) -> web.Response:
+    status = error.http_status if isinstance(error, BudgetError) else error.status
+    headers = {}
+    if error.retry is not None:
+        headers["x-should-retry"] = "true" if error.retry else "false"
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, UnauthenticatedError):
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, MethodNotAllowedError):
+        headers["Allow"] = ", ".join(sorted(error.allowed))
+    body = build_envelope(error).to_json()
+    return web.Response(status=status, text=body, content_type="application/json", headers=headers)
+
+
+def _from_http(request: web.Request, error: web.HTTPException) -> InferenceError:
+    match error:
+        case web.HTTPMethodNotAllowed(allowed_methods=allowed):
+            message = f"{request.path} does not take {request.method}; it takes {', '.join(sorted(allowed))}"
+            return MethodNotAllowedError(message, frozenset(allowed))
+        case web.HTTPRequestEntityTooLarge():
+            return TooLargeError(f"the body is too large: {error.text}; raise RLM_MAX_BODY_BYTES or send less")
+        case web.HTTPNotFound():
+            return NotFoundError(f"there is no {request.path} here")
+        case _:
+            return InvalidRequestError(f"{error.reason}")
+
+
+def invalid_body(error: ValidationError) -> InvalidRequestError:
+    """Names the fields that are wrong, not their values."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    shown = [f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}" for problem in problems]
+    more = f" (and {len(shown) - _MAX_PROBLEMS} more)" if len(shown) > _MAX_PROBLEMS else ""
+    param = ".".join(map(str, problems[0]["loc"])) or None
+    return InvalidRequestError("; ".join(shown[:_MAX_PROBLEMS]) + more, param)

@@ -1,0 +1,38 @@
+"""Which run a plain (not streamed) request gets: a new one, or the one that it repeats.
+
+Used by both endpoints. A repeat says so, by the same Idempotency-Key or as the SDK's retry; two equal requests that
+do not are two runs. Runs are shared only under the same API key and the same body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+from aiohttp import web
+
+from runtime.inference.budget import Limits
+from runtime.inference.envelope import KEY_NAME
+from runtime.inference.hosting import Hosting, RequestIdentity, RunHandle
+from runtime.inference.question import Question
+
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+RETRY_HEADER = "x-stainless-retry-count"
+
+
+async def start_or_join(
+    hosting: Hosting, request: web.Request, body: bytes, question: Question, limits: Limits
+) -> RunHandle:
+    """The handle to attend. Raises DrainingError when a new run would be needed and none are begun any more."""
+    digest = await asyncio.to_thread(lambda: hashlib.sha256(body).hexdigest())
+    by_body = RequestIdentity(request[KEY_NAME], f"{request.path} {digest}")
+    given = request.headers.get(IDEMPOTENCY_HEADER)
+    by_key = RequestIdentity(request[KEY_NAME], f"{request.path} {digest} {given}") if given else None
+    is_retry = request.headers.get(RETRY_HEADER, "0") not in {"", "0"}
+    joinable = [by_key, by_body if is_retry else None]
+    handle = next((run for identity in joinable if identity and (run := hosting.join(identity))), None)
+    if handle is None:
+        handle = hosting.start(question, limits)
+        for identity in filter(None, [by_key, by_body]):
+            hosting.offer(identity, handle)
+    return handle

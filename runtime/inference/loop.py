@@ -1,0 +1,148 @@
+"""The recursive loop: ask the root model, run its code, answer the calls that suspend it, show what happened, finish.
+
+`runner.py` calls `find_answer` for each run and owns everything around it: the session, the deadline, the events of
+start and end. What the model may spend is in `budget.py`, how replies are read in `parsing.py`, what the model is told
+in `prompts.py` and `observation.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from runtime.inference.events import CellCompleted, CellStarted, IterationStarted, ModelCompleted, StopReason
+from runtime.inference.observation import cap_stderr, cap_stdout, describe_cell
+from runtime.inference.parsing import FinalText, FinalVariable, Reply, parse_reply
+from runtime.inference.prompts import EMPTY_FINAL, LAST_CALL, NO_ACTION, Message, open_transcript
+from runtime.inference.run import Run
+from runtime.inference.session import PARTIAL_EVENT, name_variable
+from runtime.inference.subcalls import answer_call
+from runtime.wire import CellReply, Status
+
+
+@dataclass(frozen=True)
+class Answer:
+    text: str
+    stop_reason: StopReason
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What the code of one reply did: a final answer, or what to show the model."""
+
+    answer: str | None
+    observation: str
+    ok: bool
+
+
+async def find_answer(run: Run) -> Answer:
+    """Turn after turn until the model finishes. Raises RunError when it cannot: see errors.py."""
+    transcript = open_transcript(run.question)
+    while run.budget.take_iteration():
+        run.say(IterationStarted(**run.stamp(), iteration=run.budget.iterations))
+        reply = await ask_root(run, transcript)
+        turn = await act(run, reply)
+        if turn.answer is not None:
+            return Answer(turn.answer, StopReason.FINAL)
+        run.budget.note_outcome(turn.ok)
+        transcript.append(Message(role="user", content=turn.observation))
+    return await ask_for_best(run, transcript)
+
+
+async def ask_root(run: Run, transcript: list[Message]) -> Reply:
+    """The root model's next turn, which joins the transcript without its reasoning."""
+    await run.attended.wait()
+    started = time.monotonic()
+    completion = await run.models.ask_root(transcript)
+    run.usage += completion.usage
+    run.say(
+        ModelCompleted(
+            **run.stamp(),
+            iteration=run.budget.iterations,
+            text=completion.text,
+            usage=completion.usage,
+            duration_s=time.monotonic() - started,
+        )
+    )
+    reply = parse_reply(completion.text)
+    transcript.append(Message(role="assistant", content=reply.text))
+    return reply
+
+
+async def act(run: Run, reply: Reply) -> Turn:
+    """Run the blocks in order, up to the first that fails; then a final answer in the text counts."""
+    shown: list[str] = []
+    run.metrics.code_generated.inc(len(reply.blocks))
+    for number, code in enumerate(reply.blocks, start=1):
+        cell = await run_cell(run, code)
+        if (answer := await run.session.final_answer(cell)) is not None:
+            return Turn(answer, "", ok=True)
+        shown.append(describe_cell(number, cell))
+        if cell.status is not Status.OK:
+            if left := len(reply.blocks) - number:
+                shown.append(f"The {left} code blocks after it were not run.")
+            return Turn(None, "\n\n".join(shown), ok=False)
+    match reply.final:
+        case FinalText(text):
+            return Turn(text, "", ok=True)
+        case FinalVariable(name):
+            cell = await run_cell(run, name_variable(name))
+            answer = await run.session.final_answer(cell)
+            return Turn(answer, "\n\n".join([*shown, describe_cell(len(shown) + 1, cell)]), ok=False)
+    if reply.empty_final:
+        return Turn(None, "\n\n".join([*shown, EMPTY_FINAL]), ok=False)
+    return Turn(None, "\n\n".join(shown) or NO_ACTION, ok=bool(shown))
+
+
+async def run_cell(run: Run, code: str) -> CellReply:
+    """Run one cell to its end, answering the calls that suspend it. Output and events are those of the whole cell."""
+    run.say(CellStarted(**run.stamp(), iteration=run.budget.iterations, code=code))
+    part = await run.session.execute(code)
+    parts = [part]
+    note_partial(run, part)
+    while part.call is not None:
+        part = await answer_call(run, part.call)
+        parts.append(part)
+        note_partial(run, part)
+    cell = part.model_copy(
+        update={
+            "stdout": "".join(each.stdout for each in parts),
+            "stderr": "".join(each.stderr for each in parts),
+            "events": [event for each in parts for event in each.events],
+        }
+    )
+    run.metrics.cell_ended(cell.status)
+    run.say(
+        CellCompleted(
+            **run.stamp(),
+            iteration=run.budget.iterations,
+            cell=cell.cell,
+            status=cell.status,
+            stdout=cap_stdout(cell),
+            stderr=cap_stderr(cell),
+            error=cell.error,
+            execution_time=cell.execution_time,
+        )
+    )
+    return cell
+
+
+def note_partial(run: Run, reply: CellReply) -> None:
+    """Keep what `answer["content"]` held last, for a run that a budget ends."""
+    for event in reply.events:
+        if event.name == PARTIAL_EVENT:
+            run.partial_answer = event.payload
+
+
+async def ask_for_best(run: Run, transcript: list[Message]) -> Answer:
+    """Out of turns: one last call for the best answer from what was found; its code is not run."""
+    transcript[-1] = Message(role="user", content=f"{transcript[-1]['content']}\n\n{LAST_CALL}")
+    reply = await ask_root(run, transcript)
+    text = reply.text
+    match reply.final:
+        case FinalText(final):
+            text = final
+        case FinalVariable(name):
+            cell = await run_cell(run, name_variable(name))
+            text = await run.session.final_answer(cell) or text
+    return Answer(text or run.partial_answer or "No answer was found.", StopReason.MAX_ITERATIONS)

@@ -1,0 +1,94 @@
+"""How an answer that takes minutes is sent: as a stream with heartbeats, or as one JSON body after a wait.
+
+Used by the chat and the run endpoints. Both leave the run when the caller does: aiohttp cancels the handler, the handle
+notices that nobody waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from aiohttp import web
+
+from runtime.inference.errors import InferenceError
+from runtime.inference.events import RunCompleted, RunFailed, TrajectoryEvent
+from runtime.inference.hosting import LINGER, RunHandle
+
+HEARTBEAT: Final = 10.0  # seconds between signs of life
+QUIET: Final = 30.0  # seconds until a plain reply begins with white space, so that no proxy gives up on it
+PING: Final = b": ping\n\n"
+_STREAM_HEADERS: Final = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",  # nginx would hold events back
+}
+
+
+@asynccontextmanager
+async def open_stream(request: web.Request, handle: RunHandle) -> AsyncIterator[web.StreamResponse]:
+    """A server-sent event stream that attends the run; its first bytes go out at once. A caller who is gone ends it."""
+    response = web.StreamResponse(headers=_STREAM_HEADERS)
+    with handle.attend(linger=0), suppress(ConnectionError):
+        await response.prepare(request)
+        yield response
+        await response.write_eof()
+
+
+async def follow(handle: RunHandle, response: web.StreamResponse) -> AsyncIterator[TrajectoryEvent]:
+    """The run's events up to its last, with a heartbeat on the stream whenever there is none for a while.
+
+    A run that was cancelled from inside (the service drains) ends without a last event.
+    """
+    while True:
+        event = await _next_event(handle, HEARTBEAT)
+        if event is not None:
+            yield event
+            if isinstance(event, RunCompleted | RunFailed):
+                return
+        elif handle.task.done():
+            return
+        else:
+            await response.write(PING)
+
+
+async def _next_event(handle: RunHandle, within: float) -> TrajectoryEvent | None:
+    """None when there is none in time, or when the run ended without saying so."""
+    getter = asyncio.ensure_future(handle.events.get())
+    try:
+        await asyncio.wait({getter, handle.task}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+        if getter.done():
+            return getter.result()
+        if handle.task.done():
+            await asyncio.sleep(0)
+            return None if handle.events.empty() else handle.events.get_nowait()
+        return None
+    finally:
+        getter.cancel()
+
+
+async def reply_when_done(
+    request: web.Request, handle: RunHandle, render: Callable[[RunCompleted], bytes]
+) -> web.StreamResponse:
+    """One JSON body. Raises what the run raised while the status can still say it; later the connection is cut, so
+    that an error never looks like an answer, and the client's retry gets the true status."""
+    with handle.attend(linger=LINGER):
+        if await handle.finished(within=QUIET):
+            return web.Response(body=render(handle.result()), content_type="application/json")
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        while True:
+            await response.write(b"\n")
+            if await handle.finished(within=HEARTBEAT):
+                break
+        try:
+            body = render(handle.result())
+        except InferenceError:
+            if request.transport is not None:
+                request.transport.abort()
+            return response
+        await response.write(body)
+        await response.write_eof()
+        return response

@@ -1,0 +1,129 @@
+"""Carries one run from its question to its end: session, deadline, first and last event, metrics, log line.
+
+Called by `hosting.py` for requests and by `runtime.client`. Whatever happens, exactly one of `run.completed` and
+`run.failed` is said, unless the run is cancelled: then nobody listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+
+from runtime.inference.budget import Budget, Limits
+from runtime.inference.errors import BudgetError, InferenceError
+from runtime.inference.events import RunCompleted, RunError, RunFailed, RunStarted
+from runtime.inference.llm import Models
+from runtime.inference.loop import Answer, find_answer
+from runtime.inference.metrics import Metrics
+from runtime.inference.question import Question
+from runtime.inference.run import Narrator, Run
+from runtime.inference.session import Sandbox, open_session
+from runtime.inference.settings import InferenceSettings
+from runtime.inference.usage import Usage
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What every run of a process shares."""
+
+    settings: InferenceSettings
+    models: Models
+    sandbox: Sandbox
+    metrics: Metrics
+
+
+async def run_question(
+    engine: Engine, question: Question, limits: Limits, narrator: Narrator, attended: asyncio.Event
+) -> RunCompleted:
+    """The run's last event. Raises RunError when there is no answer; anything else raised is a defect."""
+    budget = Budget(limits, time.monotonic)
+    narrator.say(RunStarted(**narrator.stamp(), model=engine.settings.served_model, context=question.summary))
+    status = "cancelled"
+    try:
+        with engine.metrics.active_runs.track_inprogress():
+            completed = await _answer(engine, question, budget, narrator, attended)
+        status = "ok"
+    except InferenceError as error:
+        status = error.code
+        narrator.say(_build_failure(narrator, error))
+        raise
+    except Exception:
+        status = InferenceError.code
+        log.exception("run failed on a defect", extra={"run_id": narrator.run_id})
+        narrator.say(_build_failure(narrator, InferenceError("the run failed on a defect of the service; see its log")))
+        raise
+    finally:
+        engine.metrics.requests.labels(status).inc()
+        engine.metrics.duration.observe(budget.elapsed)
+        log.info(
+            "run ended",
+            extra={
+                "run_id": narrator.run_id,
+                "status": status,
+                "iterations": budget.iterations,
+                "sub_calls": budget.subcalls,
+                "context_characters": question.summary.characters,
+                "duration_s": round(budget.elapsed, 3),
+            },
+        )
+    narrator.say(completed)
+    return completed
+
+
+async def _answer(
+    engine: Engine, question: Question, budget: Budget, narrator: Narrator, attended: asyncio.Event
+) -> RunCompleted:
+    run: Run | None = None
+    try:
+        async with (
+            asyncio.timeout(budget.limits.timeout) as deadline,
+            open_session(engine.sandbox, question) as session,
+        ):
+            run = Run(
+                question=question,
+                session=session,
+                models=engine.models,
+                budget=budget,
+                narrator=narrator,
+                metrics=engine.metrics,
+                subcall_slots=asyncio.Semaphore(max(1, engine.settings.max_concurrency // 2)),
+                attended=attended,
+            )
+            answer = await find_answer(run)
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        raise _stopped(engine, budget.timed_out(), run) from error
+    except BudgetError as error:
+        raise _stopped(engine, error, run) from error.__cause__
+    return _build_completed(narrator, answer, budget, run.usage)
+
+
+def _stopped(engine: Engine, error: BudgetError, run: Run | None) -> BudgetError:
+    engine.metrics.budget_stops.labels(error.reason.value).inc()
+    error.partial_answer = run.partial_answer if run else None
+    return error
+
+
+def _build_completed(narrator: Narrator, answer: Answer, budget: Budget, usage: Usage) -> RunCompleted:
+    return RunCompleted(
+        **narrator.stamp(),
+        answer=answer.text,
+        stop_reason=answer.stop_reason,
+        iterations=budget.iterations,
+        sub_calls=budget.subcalls,
+        usage=usage,
+        duration_s=budget.elapsed,
+    )
+
+
+def _build_failure(narrator: Narrator, error: InferenceError) -> RunFailed:
+    return RunFailed(
+        **narrator.stamp(),
+        error=RunError(code=error.code, message=error.message),
+        partial_answer=error.partial_answer if isinstance(error, BudgetError) else None,
+    )
