@@ -107,7 +107,8 @@ PROGRAMS: Final = (
         ("--version",),
         (1, 34),
     ),
-    Program("kubectl", KUBERNETES, "k8s.io/kubernetes/cmd/kubectl", ("version", "--client"), (1, 31)),
+    # kubectl is supported with an API server that is one minor version newer.
+    Program("kubectl", KUBERNETES, "k8s.io/kubernetes/cmd/kubectl", ("version", "--client"), (1, 33)),
 )
 
 

@@ -52,8 +52,8 @@ def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (ETCD, "etcd Version: 3.4.23", False),
         (API_SERVER, "Kubernetes v1.35.0", True),
         (API_SERVER, "Kubernetes v1.33.9", False),
-        (KUBECTL, "Client Version: v1.32.4-dispatcher", True),
-        (KUBECTL, "Client Version: v1.24.0", False),
+        (KUBECTL, "Client Version: v1.33.2", True),
+        (KUBECTL, "Client Version: v1.32.4-dispatcher", False),
         (KUBECTL, "no version at all", False),
     ],
 )
