@@ -21,7 +21,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 SESSION_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 VARIABLE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
@@ -148,6 +148,14 @@ class Local(_Body):
     type: str
     repr: str  # capped
     value: Any = None  # present with LocalsMode.VALUES where the value has a JSON form
+
+    @model_serializer(mode="wrap")
+    def _leave_out_absent_value(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A value that was not asked for is absent; null is the value None."""
+        fields: dict[str, Any] = handler(self)
+        if "value" not in self.model_fields_set:
+            fields.pop("value", None)
+        return fields
 
 
 class Event(_Body):

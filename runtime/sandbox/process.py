@@ -1,0 +1,171 @@
+"""One session process as the server sees it: send a request, get how it ended, kill it in time.
+
+A process id names whoever is the head now; it changes when a checkpoint is promoted. It comes from the kernel with each
+message, and is held as a pidfd so that a kill never hits a stranger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from runtime.sandbox.channel import Channel
+from runtime.sandbox.frames import Head
+
+
+class End(StrEnum):
+    """Why a head ended."""
+
+    TIMEOUT = "timeout"  # killed at its deadline
+    INTERRUPTED = "interrupted"  # killed because nobody wants the cell any more
+    DIED = "died"  # trapped, exited, was killed by somebody else
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The request was done: the guest's own JSON, and what the session process says about it."""
+
+    head: Head
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Call:
+    """The guest waits in a host call."""
+
+    head: Head
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The head is gone. `promoted_to` is the cell whose state the new head has; None: no process is left."""
+
+    end: End
+    detail: str
+    promoted_to: int | None
+
+
+Outcome = Answer | Call | Ended
+
+
+class SessionProcess:
+    """At most one request is under way; its outcome is awaited by `request` or `resume`."""
+
+    def __init__(self, on_gone: Callable[[SessionProcess], None]) -> None:
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.gone = False
+        self.pid: int | None = None
+        self._pidfd: int | None = None
+        self._channel: Channel | None = None
+        self._waiter: asyncio.Future[Outcome] | None = None
+        self._killed_for: End | None = None
+        self._why = ""
+        self._on_gone = on_gone
+        self.unreported: Ended | None = None  # the head ended while nobody waited; the next reply must say so
+
+    def attach(self, channel: Channel) -> None:
+        self._channel = channel
+
+    async def request(self, head: Head, body: bytes, seconds: float | None, descriptors: Sequence[int] = ()) -> Outcome:
+        """Send a request and wait for its outcome, at most `seconds` of the guest's running."""
+        return await self._exchange({"t": "request", **head}, body, seconds, descriptors)
+
+    async def resume(self, body: bytes, seconds: float) -> Outcome:
+        """Answer the host call in which the guest waits."""
+        return await self._exchange({"t": "result"}, body, seconds, ())
+
+    def kill(self, end: End) -> None:
+        """SIGKILL the head; whoever waits for its outcome is told `end`."""
+        if self._killed_for is None:
+            self._killed_for = end
+        if self._pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End the process and its checkpoint: both see the socket's end, and a head that runs is killed."""
+        self.gone = True
+        if self._channel is not None:
+            self._channel.close()
+        self.kill(End.INTERRUPTED)
+        self._release_pidfd()
+        self._settle(Ended(End.INTERRUPTED, "closed", None))
+        if not self.ready.done():
+            self.ready.cancel()
+
+    def received(self, head: Head, body: bytes, pid: int) -> None:
+        """A message of the process (called by its channel)."""
+        kind = head.get("t")
+        if kind == "hello":
+            self._identify(pid)
+            if not self.ready.done():
+                self.ready.set_result(None)
+        elif kind == "promoted":
+            self._identify(pid)
+            self._settle(Ended(self._killed_for or End.DIED, self._why, int(head.get("cell", 0))))
+        elif kind == "died":
+            self._why = f"{head.get('kind')}: {head.get('detail')}"
+            if self._channel is not None:
+                self._channel.forget_parts()
+        elif kind == "done":
+            self._settle(Answer(head, body))
+        elif kind == "call":
+            self._settle(Call(head, body))
+
+    def ended(self) -> None:
+        """No process is left on the other side (called by the channel)."""
+        self.gone = True
+        self._release_pidfd()
+        self._settle(Ended(self._killed_for or End.DIED, self._why, None))
+        if not self.ready.done():
+            self.ready.cancel()
+        self._on_gone(self)
+
+    async def _exchange(self, head: Head, body: bytes, seconds: float | None, descriptors: Sequence[int]) -> Outcome:
+        if self.gone or self._channel is None:
+            return Ended(End.DIED, self._why or "the process had ended before", None)
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        self._killed_for = None
+        self._why = ""
+        self._channel.send(head, body, descriptors)
+        deadline = None if seconds is None else loop.call_later(seconds, self.kill, End.TIMEOUT)
+        try:
+            return await asyncio.shield(self._waiter)
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+
+    async def interrupt(self) -> Outcome | None:
+        """Kill what runs or is suspended and wait until the state before it is back. None: nothing was under way."""
+        if self.gone:
+            return None
+        if self._waiter is None or self._waiter.done():
+            self._waiter = asyncio.get_running_loop().create_future()
+        self.kill(End.INTERRUPTED)
+        return await asyncio.shield(self._waiter)
+
+    def _settle(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Ended) and self._channel is not None:
+            self._channel.forget_parts()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(outcome)
+        elif isinstance(outcome, Ended):
+            self.unreported = outcome
+
+    def _identify(self, pid: int) -> None:
+        self._release_pidfd()
+        self.pid = pid
+        with contextlib.suppress(ProcessLookupError):
+            self._pidfd = os.pidfd_open(pid)
+
+    def _release_pidfd(self) -> None:
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None

@@ -1,0 +1,356 @@
+"""The sandbox service without HTTP: what to do for each request of `runtime.wire`, and how the parts start and end.
+
+`app` translates between HTTP and these methods. Each takes the caller's key name as `owner`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import sys
+import time
+from collections.abc import Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from runtime.sandbox.admission import Admission
+from runtime.sandbox.errors import ProcessError, RequestError
+from runtime.sandbox.guest_image import IMAGES
+from runtime.sandbox.metrics import SandboxMetrics
+from runtime.sandbox.registry import Registry
+from runtime.sandbox.session import Session, SessionOptions, State
+from runtime.sandbox.settings import SandboxSettings
+from runtime.sandbox.spawner import Spawner, ZygoteOptions
+from runtime.sandbox.variables import IncomingVariable, OutgoingVariable
+from runtime.wire import (
+    Capabilities,
+    CellReply,
+    CheckpointPolicy,
+    ErrorCode,
+    ExecuteRequest,
+    LocalsMode,
+    ResumeRequest,
+    SessionInfo,
+    SessionReply,
+    SessionRequest,
+    Status,
+    TouchReply,
+    VariableReply,
+)
+
+DRAIN_POLL_SECONDS: Final = 0.05
+
+log = logging.getLogger(__name__)
+
+
+class SandboxService:
+    def __init__(self, settings: SandboxSettings) -> None:
+        self.settings = settings
+        self.metrics = SandboxMetrics()
+        self.admission = Admission(settings.slots(), settings.max_queue, settings.queue_timeout_seconds)
+        self.registry: Registry | None = None
+        self.draining = False
+        self._spawner: Spawner | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+        self._not_ready = "starting"
+
+    # --- life -----------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Compile the guest if it must be, start the zygote and the spares. ProcessError if that cannot be done."""
+        settings = self.settings
+        self._not_ready = f"compiling guest image {settings.image}"
+        artifact = await _ensure_artifact(settings.image, settings.guest_dir)
+        self._not_ready = "starting the zygote"
+        spawner = Spawner(
+            ZygoteOptions(settings.image, artifact, settings.memory_bytes, settings.output_bytes, settings.cpu_shares),
+            settings.spares,
+        )
+        self._spawner = spawner
+        await spawner.start()
+        self.metrics.missing_measures.set(len(spawner.missing_measures))
+        self.registry = Registry(
+            spawner,
+            self.metrics,
+            settings.session_cap(),
+            settings.idle_timeout_seconds,
+            settings.suspend_timeout_seconds,
+        )
+        self._sweeper = asyncio.get_running_loop().create_task(self.registry.sweep())
+        self._observe_gauges(spawner, self.registry)
+
+    def readiness(self) -> str | None:
+        """None when cells can be run, else why not."""
+        if self.draining:
+            return "draining"
+        if self.registry is None or self._spawner is None:
+            return self._not_ready
+        return None if self._spawner.is_ready else "the zygote is being started again"
+
+    async def drain(self) -> None:
+        """No new sessions; running and suspended cells may end until the deadline."""
+        self.draining = True
+        registry = self.registry
+        if registry is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.drain_seconds):
+                # Cells end in many places; a poll of two counters is simpler than an event set by each of them.
+                while registry.count(State.RUNNING) + registry.count(State.SUSPENDED) > 0:  # noqa: ASYNC110
+                    await asyncio.sleep(DRAIN_POLL_SECONDS)
+
+    async def close(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        if self.registry is not None:
+            self.registry.close()
+        if self._spawner is not None:
+            await self._spawner.close()
+
+    def load(self) -> str:
+        """The value of the load header."""
+        sessions, capacity = (0, 0) if self.registry is None else (len(self.registry), self.registry.cap)
+        return (
+            f"running={self.admission.running};queued={self.admission.queued};sessions={sessions};capacity={capacity}"
+        )
+
+    # --- requests -------------------------------------------------------------------
+
+    async def execute(self, owner: str, request: ExecuteRequest) -> CellReply:
+        registry = self._ready_registry()
+        seconds = self._seconds(request.timeout)
+        if request.session_id is None:
+            return await self._execute_once(registry, owner, request, seconds)
+        session, created = await self._find_or_create(registry, owner, request)
+        if request.request_id is not None and session.last_request is not None:
+            last_id, last_reply = session.last_request
+            if last_id == request.request_id:
+                return last_reply
+        with session.claim():
+            reply = await self._run(registry, session, request.code, seconds, request.locals)
+        reply.created = created
+        if request.request_id is not None:
+            session.last_request = (request.request_id, reply)
+        return reply
+
+    async def create_session(self, owner: str, request: SessionRequest) -> SessionReply:
+        """RequestError `prelude_failed` with the reply if the prelude does not end ok; then there is no session."""
+        registry = self._ready_registry()
+        image = IMAGES[self.settings.image]
+        session = await registry.create(owner, request.session_id, self._options(request))
+        prelude: CellReply | None = None
+        if request.prelude is not None:
+            with session.claim():
+                seconds = self.settings.timeout_seconds
+                prelude = await self._run(registry, session, request.prelude, seconds, LocalsMode.NONE, prelude=True)
+            if prelude.status is not Status.OK:
+                registry.end(session)
+                raise RequestError(
+                    ErrorCode.PRELUDE_FAILED,
+                    f"the prelude ended {prelude.status.value}",
+                    prelude.model_dump(mode="json"),
+                )
+        capabilities = Capabilities(fork=False, rollback=True, packages=list(image.packages))
+        return SessionReply(session_id=session.id, image=image.name, capabilities=capabilities, prelude=prelude)
+
+    def describe_session(self, owner: str, session_id: str) -> SessionInfo:
+        session = self._ready_registry().get(owner, session_id)
+        now = time.monotonic()
+        return SessionInfo(
+            session_id=session.id,
+            state=session.state.value,
+            cell=session.cell,
+            checkpoint=session.options.checkpoint,
+            idle_seconds=0.0 if session.state is State.RUNNING else now - session.used_at,
+            age_seconds=now - session.created_at,
+        )
+
+    def delete_session(self, owner: str, session_id: str) -> None:
+        registry = self._ready_registry()
+        session = registry.find(owner, session_id)
+        if session is not None:
+            registry.end(session)
+
+    async def resume(self, owner: str, session_id: str, request: ResumeRequest) -> CellReply:
+        if (request.result is None) == (request.error is None):
+            raise RequestError(ErrorCode.MALFORMED, "give exactly one of result and error")
+        registry = self._ready_registry()
+        session = registry.get(owner, session_id)
+        session.check_call(request.call_id)
+        seconds = None if request.timeout is None else self._seconds(request.timeout)
+        with session.claim(suspended=True):
+            async with self.admission.slot(owner) as queued:
+                reply = await self._interruptible(session, session.resume(request.result, request.error, seconds))
+        return self._finish(registry, session, reply, queued)
+
+    def touch(self, owner: str, ids: list[str]) -> TouchReply:
+        registry = self._ready_registry()
+        renewed, unknown = [], []
+        for session_id in ids:
+            session = registry.find(owner, session_id)
+            if session is None:
+                unknown.append(session_id)
+            else:
+                session.touch()
+                renewed.append(session_id)
+        return TouchReply(renewed=renewed, unknown=unknown)
+
+    async def put_variable(self, owner: str, session_id: str, name: str, variable: IncomingVariable) -> VariableReply:
+        registry = self._ready_registry()
+        session = registry.get(owner, session_id)
+        with session.claim():
+            async with self.admission.slot(owner):
+                try:
+                    return await session.put(name, variable)
+                finally:
+                    registry.discard_if_lost(session)
+
+    async def get_variable(self, owner: str, session_id: str, name: str) -> OutgoingVariable:
+        registry = self._ready_registry()
+        session = registry.get(owner, session_id)
+        with session.claim():
+            async with self.admission.slot(owner):
+                try:
+                    variable = await session.get(name)
+                finally:
+                    registry.discard_if_lost(session)
+        if len(variable.data) > self.settings.variable_bytes:
+            raise RequestError(
+                ErrorCode.TOO_LARGE,
+                f"variable {name} has {len(variable.data)} bytes, at most {self.settings.variable_bytes} go out "
+                "at once; read it in slices",
+            )
+        return variable
+
+    # --- parts ----------------------------------------------------------------------
+
+    def _ready_registry(self) -> Registry:
+        if self.registry is None:
+            raise RequestError(ErrorCode.NOT_READY, f"the service is {self._not_ready}; try again in a moment")
+        return self.registry
+
+    def _seconds(self, asked: float | None) -> float:
+        return min(asked or self.settings.timeout_seconds, self.settings.timeout_seconds)
+
+    def _options(self, request: SessionRequest) -> SessionOptions:
+        memory = self._within("memory", request.limits.memory, self.settings.memory_bytes)
+        output = self._within("output", request.limits.output, self.settings.output_bytes)
+        return SessionOptions(tuple(request.host_functions), request.checkpoint, output, memory, request.seed)
+
+    def _within(self, name: str, asked: int | None, pool: int) -> int:
+        if asked is not None and asked > pool:
+            raise RequestError(ErrorCode.LIMIT_EXCEEDED, f"{name}: {asked} bytes asked, this pool allows {pool}")
+        return asked or pool
+
+    def _refuse_when_draining(self) -> None:
+        if self.draining:
+            raise RequestError(ErrorCode.DRAINING, "this server is stopping; ask another one")
+
+    async def _execute_once(self, registry: Registry, owner: str, request: ExecuteRequest, seconds: float) -> CellReply:
+        self._refuse_when_draining()
+        session = await registry.create(
+            owner, None, self._bare_options(request.host_functions, CheckpointPolicy.OFF), one_shot=True
+        )
+        try:
+            with session.claim():
+                reply = await self._run(registry, session, request.code, seconds, request.locals)
+        except BaseException:
+            registry.end(session)
+            raise
+        if reply.status is not Status.SUSPENDED:
+            registry.end(session)
+        reply.created = True
+        return reply
+
+    async def _find_or_create(self, registry: Registry, owner: str, request: ExecuteRequest) -> tuple[Session, bool]:
+        session_id = request.session_id or ""
+        session = registry.find(owner, session_id)
+        if session is not None:
+            return session, False
+        if not request.create:
+            return registry.get(owner, session_id), False
+        self._refuse_when_draining()
+        options = self._bare_options(request.host_functions, CheckpointPolicy.CELL)
+        return await registry.create(owner, session_id, options), True
+
+    def _bare_options(self, host_functions: list[str] | None, checkpoint: CheckpointPolicy) -> SessionOptions:
+        settings = self.settings
+        return SessionOptions(tuple(host_functions or ()), checkpoint, settings.output_bytes, settings.memory_bytes)
+
+    async def _run(
+        self,
+        registry: Registry,
+        session: Session,
+        code: str,
+        seconds: float,
+        locals_mode: LocalsMode,
+        *,
+        prelude: bool = False,
+    ) -> CellReply:
+        async with self.admission.slot(session.owner) as queued:
+            reply = await self._interruptible(session, session.run(code, seconds, locals_mode, prelude=prelude))
+        log.info(
+            "cell",
+            extra={
+                "caller": session.owner,
+                "session": hashlib.sha256(session.id.encode()).hexdigest()[:16],
+                "cell": reply.cell,
+                "status": reply.status.value,
+                "seconds": round(reply.execution_time, 4),
+            },
+        )
+        return self._finish(registry, session, reply, queued)
+
+    async def _interruptible(self, session: Session, running: Coroutine[object, object, CellReply]) -> CellReply:
+        """When the client goes away the handler is cancelled: the cell is killed and the state before it comes back."""
+        try:
+            return await running
+        except asyncio.CancelledError:
+            await session.interrupt()
+            self.metrics.executions.labels(Status.INTERRUPTED.value).inc()
+            raise
+
+    def _finish(self, registry: Registry, session: Session, reply: CellReply, queued: float) -> CellReply:
+        reply.timing.queued = queued
+        self._count(reply)
+        registry.discard_if_lost(session)
+        return reply
+
+    def _count(self, reply: CellReply) -> None:
+        metrics = self.metrics
+        metrics.executions.labels(reply.status.value).inc()
+        if reply.status is Status.SUSPENDED:
+            metrics.host_calls.inc()
+            return
+        metrics.duration.observe(reply.execution_time)
+        metrics.cpu.inc(reply.cpu_time)
+        if reply.status is not Status.OK:
+            metrics.errors.labels(reply.status.value).inc()
+        if reply.status is Status.TIMEOUT:
+            metrics.timeouts.inc()
+        if reply.rolled_back:
+            metrics.rollbacks.inc()
+
+    def _observe_gauges(self, spawner: Spawner, registry: Registry) -> None:
+        """Gauges are read when they are asked for."""
+        metrics = self.metrics
+        metrics.queue.set_function(lambda: self.admission.queued)
+        metrics.spares.set_function(lambda: spawner.spares)
+        metrics.memory.set_function(registry.guest_memory)
+        for state in State:
+            metrics.sessions.labels(state.value).set_function(partial(registry.count, state))
+
+
+async def _ensure_artifact(image: str, folder: Path) -> Path:
+    command = [sys.executable, "-m", "runtime.sandbox.compile_guest", image, "--folder", str(folder)]
+    log.info("preparing guest image", extra={"image": image, "folder": str(folder)})
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    if process.returncode != 0:
+        raise ProcessError(err.decode(errors="replace").strip() or f"{command[2]} ended with {process.returncode}")
+    return Path(out.decode().strip().splitlines()[-1])

@@ -1,0 +1,341 @@
+"""One session as the server sees it: turns what its process does into replies, and keeps the count of cells.
+
+The registry makes and finds sessions; the HTTP layer calls `run`, `resume`, `put` and `get`, one at a time (`claim`).
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from runtime.sandbox.envelope import (
+    ForgedEnvelopeError,
+    GuestAnswer,
+    GuestCall,
+    GuestOutput,
+    parse_answer,
+    parse_call,
+    parse_get,
+    parse_put,
+)
+from runtime.sandbox.errors import RequestError
+from runtime.sandbox.frames import Head
+from runtime.sandbox.process import Answer, Call, End, Ended, Outcome, SessionProcess
+from runtime.sandbox.variables import IncomingVariable, OutgoingVariable
+from runtime.wire import (
+    CellError,
+    CellReply,
+    CheckpointPolicy,
+    ErrorCode,
+    Event,
+    HostCall,
+    Local,
+    LocalsMode,
+    Status,
+    Timing,
+    VariableReply,
+)
+
+VARIABLE_SECONDS: Final = 60.0
+LOST: Final = "no checkpoint was left, the session is gone"
+
+STATUS_OF_END: Final = {
+    End.TIMEOUT: Status.TIMEOUT,
+    End.INTERRUPTED: Status.INTERRUPTED,
+    End.DIED: Status.CRASHED,
+}
+
+
+class State(StrEnum):
+    IDLE = "idle"
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """What is fixed when a session is created."""
+
+    host_functions: tuple[str, ...]
+    checkpoint: CheckpointPolicy
+    output_bytes: int
+    memory_bytes: int
+    seed: int | None = None
+
+
+@dataclass
+class _Suspension:
+    call_id: str
+    seconds_left: float
+    locals: LocalsMode
+    last_sign_of_life: float
+
+
+@dataclass
+class Session:
+    """`owner` is the name of the key that made it; nobody else can find it."""
+
+    owner: str
+    id: str
+    process: SessionProcess
+    options: SessionOptions
+    new_process: Callable[[], Awaitable[SessionProcess]]
+    one_shot: bool = False
+    state: State = State.IDLE
+    cell: int = 0
+    lost: bool = False
+    created_at: float = field(default_factory=time.monotonic)
+    used_at: float = field(default_factory=time.monotonic)
+    memory_bytes: int = 0
+    last_request: tuple[str, CellReply] | None = None
+    _begun: bool = False
+    _pristine: bool = True
+    _suspension: _Suspension | None = None
+
+    @contextmanager
+    def claim(self, *, suspended: bool = False) -> Iterator[None]:
+        """One request at a time: 409 when another runs, or when the session is (not) suspended."""
+        wanted = State.SUSPENDED if suspended else State.IDLE
+        if self.state is not wanted:
+            what = "is not suspended in a host call" if suspended else f"is {self.state.value}"
+            raise RequestError(ErrorCode.BUSY, f"session {self.id} {what}; wait for its reply, resume or delete it")
+        self.state = State.RUNNING
+        try:
+            yield
+        finally:
+            self.used_at = time.monotonic()
+            if self.state is State.RUNNING:
+                self.state = State.IDLE if self._suspension is None else State.SUSPENDED
+
+    async def run(self, code: str, seconds: float, locals_mode: LocalsMode, *, prelude: bool = False) -> CellReply:
+        """Run a cell. A prelude is cell 0 and its names are hidden from `locals`."""
+        if not prelude:
+            self.cell += 1
+        request = {"op": "run", "code": code, "cell": self.cell, "locals": locals_mode.value, "prelude": prelude}
+        outcome = await self._request(request, seconds, cover=prelude)
+        outcome = await self._refuse_unknown_calls(outcome, seconds)
+        return self._reply(await self._replace_if_pristine(outcome), seconds, locals_mode)
+
+    def check_call(self, call_id: str) -> None:
+        """409 unless `call_id` is the call in which the session waits."""
+        waiting = self._suspension
+        if waiting is None or not secrets.compare_digest(waiting.call_id, call_id):
+            raise RequestError(ErrorCode.CALL_MISMATCH, f"session {self.id} does not wait for this call")
+
+    async def resume(self, result: str | None, error: str | None, seconds: float | None) -> CellReply:
+        """Answer the host call; `check_call` came before."""
+        waiting = self._suspension
+        if waiting is None:
+            raise RequestError(ErrorCode.CALL_MISMATCH, f"session {self.id} does not wait for a call")
+        self._suspension = None
+        left = waiting.seconds_left if seconds is None else seconds
+        answer = {"error": error} if error is not None else {"result": result or ""}
+        outcome = await self.process.resume(json.dumps(answer).encode(), left)
+        outcome = await self._refuse_unknown_calls(outcome, left)
+        return self._reply(outcome, left, waiting.locals)
+
+    async def interrupt(self) -> None:
+        """End what runs or waits; the state before it comes back."""
+        outcome = await self.process.interrupt()
+        self._suspension = None
+        if isinstance(outcome, Ended) and outcome.promoted_to is None and self._begun:
+            self.lost = True
+        self.state = State.IDLE
+
+    async def put(self, name: str, variable: IncomingVariable) -> VariableReply:
+        """Set a global. 422 when the body is not the JSON it says it is."""
+        request = {"op": "put", "name": name, **variable.description()}
+        outcome = await self._request(request, VARIABLE_SECONDS, cover=True, descriptors=variable.descriptors())
+        answer = self._answer(outcome, "variable could not be set: it does not fit into the session's memory")
+        try:
+            done = parse_put(answer.body)
+        except ForgedEnvelopeError:
+            detail = json.loads(answer.body) if answer.body[:1] == b"{" else {}
+            raise RequestError(ErrorCode.INVALID_VALUE, f"variable {name} could not be set", detail) from None
+        if done.status != "ok":
+            raise RequestError(ErrorCode.INVALID_VALUE, f"variable {name}: {done.message}")
+        return VariableReply(session_id=self.id, name=name, type=done.type, length=done.length)
+
+    async def get(self, name: str) -> OutgoingVariable:
+        """The bytes of a global. 404 when it is not there, 422 when it has no JSON form."""
+        outcome = await self._request({"op": "get", "name": name}, VARIABLE_SECONDS, cover=False)
+        answer = self._answer(outcome, "variable could not be read")
+        length = int(answer.head.get("answer", len(answer.body)))
+        try:
+            found = parse_get(answer.body[:length])
+        except ForgedEnvelopeError:
+            raise RequestError(ErrorCode.NOT_SERIALISABLE, f"variable {name} could not be read") from None
+        if found.status == "missing":
+            raise RequestError(ErrorCode.VARIABLE_NOT_FOUND, f"session {self.id} has no variable {name}")
+        if found.status == "invalid":
+            raise RequestError(ErrorCode.NOT_SERIALISABLE, f"variable {name} has no JSON form: {found.message}")
+        return OutgoingVariable(found.kind, answer.body[length:])
+
+    def touch(self) -> None:
+        """The owner is alive and will answer the host call."""
+        self.used_at = time.monotonic()
+        if self._suspension is not None:
+            self._suspension.last_sign_of_life = self.used_at
+
+    def abandoned_for(self, now: float) -> float:
+        """Seconds without a sign of life while suspended."""
+        return 0.0 if self._suspension is None else now - self._suspension.last_sign_of_life
+
+    def close(self) -> None:
+        self.lost = True
+        self.process.close()
+
+    async def _request(
+        self, request: dict[str, object], seconds: float, *, cover: bool, descriptors: tuple[int, ...] = ()
+    ) -> Outcome:
+        head: Head = {"policy": self.options.checkpoint.value, "cell": self.cell, "cover": cover}
+        if not self._begun:
+            options = self.options
+            request["begin"] = {
+                "host_functions": list(options.host_functions),
+                "output": options.output_bytes,
+                "seed": options.seed,
+            }
+            head["memory_limit"] = options.memory_bytes
+            self._begun = True
+        return await self.process.request(head, json.dumps(request).encode(), seconds, descriptors)
+
+    async def _refuse_unknown_calls(self, outcome: Outcome, seconds: float) -> Outcome:
+        """A call of a name that the session was not given can only be forged; its cell's clock goes on."""
+        while isinstance(outcome, Call) and _call_name(outcome) not in self.options.host_functions:
+            left = max(0.001, seconds - float(outcome.head.get("ran", 0.0)))
+            refusal = json.dumps({"error": "not a host function of this session"}).encode()
+            outcome = await self.process.resume(refusal, left)
+        return outcome
+
+    async def _replace_if_pristine(self, outcome: Outcome) -> Outcome:
+        """A session whose very first cell ended its process has nothing to lose: it goes on with a new process."""
+        if isinstance(outcome, Ended):
+            if outcome.promoted_to is None and self._pristine and not self.one_shot and not self.lost:
+                self.process.close()
+                self.process = await self.new_process()
+                self._begun = False
+                return Ended(outcome.end, outcome.detail, 0)
+        else:
+            self._pristine = False
+        return outcome
+
+    def _answer(self, outcome: Outcome, message: str) -> Answer:
+        """Of a request that is no cell: anything but an answer is an error, after which the state is as before."""
+        self._pristine = False
+        if isinstance(outcome, Answer):
+            return outcome
+        if isinstance(outcome, Call):
+            self.process.kill(End.INTERRUPTED)
+            self.lost = True
+        elif outcome.promoted_to is None:
+            self.lost = True
+        raise RequestError(ErrorCode.INVALID_VALUE, message, {"session_lost": self.lost})
+
+    def _reply(self, outcome: Outcome, seconds: float, locals_mode: LocalsMode) -> CellReply:
+        try:
+            if isinstance(outcome, Answer):
+                return self._ended_by_itself(outcome, parse_answer(outcome.body))
+            if isinstance(outcome, Call):
+                return self._suspended(outcome, parse_call(outcome.body), seconds, locals_mode)
+        except ForgedEnvelopeError as error:
+            # The guest's driver is no longer ours: nothing that this process holds can be trusted to be a good state.
+            self.close()
+            return self._lost(Status.CRASHED, f"the guest broke its envelope ({error}); {LOST}")
+        return self._killed(outcome, seconds)
+
+    def _ended_by_itself(self, outcome: Answer, answer: GuestAnswer) -> CellReply:
+        reply = self._base(Status.OK if answer.status == "ok" else Status.ERROR, outcome.head, answer)
+        reply.result = answer.result
+        reply.locals = {name: Local(**local.model_dump(exclude_unset=True)) for name, local in answer.locals.items()}
+        if answer.status == "error":
+            error = answer.error
+            reply.error = CellError(
+                type=error.type if error else "Exception",
+                message=error.message if error else "",
+                line=error.line if error else None,
+            )
+        return reply
+
+    def _suspended(self, outcome: Call, call: GuestCall, seconds: float, locals_mode: LocalsMode) -> CellReply:
+        reply = self._base(Status.SUSPENDED, outcome.head, call)
+        reply.call = HostCall(id=secrets.token_hex(16), name=call.name, payload=call.payload)
+        left = max(0.001, seconds - float(outcome.head.get("ran", 0.0)))
+        self._suspension = _Suspension(reply.call.id, left, locals_mode, time.monotonic())
+        self.state = State.SUSPENDED
+        return reply
+
+    def _killed(self, outcome: Ended, seconds: float) -> CellReply:
+        status = STATUS_OF_END[outcome.end]
+        message = {
+            Status.TIMEOUT: f"ran longer than {seconds:g} s",
+            Status.INTERRUPTED: "interrupted from outside",
+        }.get(status, outcome.detail or "the guest's process ended")
+        if outcome.promoted_to is None:
+            self.close()
+            return self._lost(status, message if self.one_shot else f"{message}; {LOST}")
+        return CellReply(
+            session_id=self.id,
+            cell=self.cell,
+            status=status,
+            execution_time=seconds if status is Status.TIMEOUT else 0.0,
+            memory_bytes=self.memory_bytes,
+            rolled_back=True,
+            rolled_back_to=outcome.promoted_to,
+            error=CellError(type=status.value, message=f"{message}; the state is as after cell {outcome.promoted_to}"),
+        )
+
+    def _lost(self, status: Status, message: str) -> CellReply:
+        return CellReply(
+            session_id=self.id,
+            cell=self.cell,
+            status=status,
+            session_lost=not self.one_shot,
+            error=CellError(type=status.value, message=message),
+        )
+
+    def _base(self, status: Status, head: Head, output: GuestOutput) -> CellReply:
+        """Fields that every reply of a living process has; raw output follows what went through sys.stdout."""
+        self.memory_bytes = int(head.get("memory", 0))
+        stdout, out_cut = _joined(output.stdout, head.get("raw_stdout"), self.options.output_bytes)
+        stderr, err_cut = _joined(output.stderr, head.get("raw_stderr"), self.options.output_bytes)
+        ran = float(head.get("ran", 0.0))
+        reply = CellReply(
+            session_id=self.id,
+            cell=self.cell,
+            status=status,
+            stdout=stdout,
+            stderr=stderr,
+            stdout_truncated=output.stdout_truncated or out_cut or bool(head.get("raw_stdout_truncated")),
+            stderr_truncated=output.stderr_truncated or err_cut or bool(head.get("raw_stderr_truncated")),
+            events=[Event(name=event.name, payload=event.payload) for event in output.events],
+            execution_time=ran,
+            cpu_time=float(head.get("cpu", 0.0)),
+            memory_bytes=self.memory_bytes,
+            timing=Timing(ran=ran, forked=float(head.get("forked", 0.0))),
+        )
+        missed = self.process.unreported
+        if missed is not None and missed.promoted_to is not None:
+            self.process.unreported = None
+            reply.rolled_back = True
+            reply.rolled_back_to = missed.promoted_to
+        return reply
+
+
+def _call_name(outcome: Call) -> str:
+    try:
+        return parse_call(outcome.body).name
+    except ForgedEnvelopeError:
+        return ""
+
+
+def _joined(own: str, raw: object, cap: int) -> tuple[str, bool]:
+    """Captured output and what was written past it, within `cap` characters; whether something was cut."""
+    text = own + raw if isinstance(raw, str) else own
+    return (text[:cap], True) if len(text) > cap else (text, False)

@@ -1,0 +1,67 @@
+"""Settings of the sandbox service, from the environment; the names are a contract (docs/design/0001)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from runtime.sandbox.guest_image import IMAGES, STDLIB, default_folder
+from runtime.settings import ServiceSettings
+
+MEGABYTE: Final = 1 << 20
+BASE_MEMORY: Final = 200 * MEGABYTE  # server, zygote and what of the artifact stays in memory
+SESSION_MEMORY: Final = 8 * MEGABYTE  # an idle session with its checkpoint, with room for small data
+USABLE_SHARE: Final = 0.85  # of the pod's limit: the rest is for bursts
+SMALLEST_SLOTS: Final = 8
+SLOTS_PER_CPU: Final = 4
+
+
+class SandboxSettings(ServiceSettings):
+    """The sandbox service: runs Python cells in WebAssembly sessions over HTTP."""
+
+    model_config = SettingsConfigDict(env_prefix="SANDBOX_", extra="ignore", env_ignore_empty=True)
+
+    image: str = Field(STDLIB.name, pattern=f"^({'|'.join(IMAGES)})$", description="guest image")
+    guest_dir: Path = Field(default_factory=default_folder, description="folder of compiled guest images")
+    timeout_seconds: float = Field(30.0, gt=0, allow_inf_nan=False, description="largest and default cell timeout")
+    memory_bytes: int = Field(256 * MEGABYTE, ge=64 * MEGABYTE, le=4 << 30, description="guest memory of a session")
+    cpu_shares: int = Field(256, ge=2, le=1024, description="CPU weight of a session; 1024 is nice 0")
+    output_bytes: int = Field(MEGABYTE, ge=1024, le=16 * MEGABYTE, description="stdout and stderr of a cell, each")
+    variable_bytes: int = Field(64 * MEGABYTE, ge=1024, le=1 << 30, description="largest variable in or out")
+    max_sessions: int | None = Field(None, ge=1, description="live sessions; unset: from the memory limit")
+    max_concurrent_executions: int | None = Field(None, ge=1, description="cells at once; unset: max(8, 4 x CPUs)")
+    max_queue: int = Field(100, ge=0, description="cells that may wait")
+    queue_timeout_seconds: float = Field(4.0, gt=0, allow_inf_nan=False, description="longest wait in the queue")
+    spares: int = Field(8, ge=0, le=64, description="sessions that wait ready")
+    idle_timeout_seconds: float = Field(900.0, gt=0, allow_inf_nan=False, description="idle sessions end after this")
+    suspend_timeout_seconds: float = Field(60.0, gt=0, allow_inf_nan=False, description="unanswered host calls too")
+    drain_seconds: float = Field(30.0, ge=0, allow_inf_nan=False, description="longest wait for cells at the end")
+
+    def session_cap(self) -> int:
+        """`max_sessions`, else what the memory limit holds."""
+        if self.max_sessions is not None:
+            return self.max_sessions
+        usable = int(memory_limit() * USABLE_SHARE) - BASE_MEMORY
+        return max(1, usable // SESSION_MEMORY)
+
+    def slots(self) -> int:
+        if self.max_concurrent_executions is not None:
+            return self.max_concurrent_executions
+        return max(SMALLEST_SLOTS, SLOTS_PER_CPU * len(os.sched_getaffinity(0)))
+
+
+def memory_limit() -> int:
+    """Bytes this container may use: the cgroup's limit (v2, v1), else the machine's memory."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            text = Path(path).read_text(encoding="ascii").strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            return min(machine, int(text))
+    return machine

@@ -1,0 +1,172 @@
+"""Starts the zygote, keeps spare sessions ready, and starts both again when they end.
+
+Owns every process of the service. Called by the registry for each new session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import subprocess
+import sys
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from runtime.sandbox.channel import Channel, socket_pair
+from runtime.sandbox.errors import ProcessError
+from runtime.sandbox.frames import Head
+from runtime.sandbox.process import SessionProcess
+
+REFILL_DELAY_SECONDS: Final = 0.004  # so that a new spare does not race the first cell of the one just taken
+START_TIMEOUT_SECONDS: Final = 60.0
+SPAWN_TIMEOUT_SECONDS: Final = 20.0
+FIRST_RESTART_SECONDS: Final = 0.2
+LONGEST_RESTART_SECONDS: Final = 10.0
+SESSION_NUMBERS: Final = 60_000  # own uids are FIRST_SESSION_UID + number; numbers come round
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ZygoteOptions:
+    image: str
+    artifact: Path
+    memory_bytes: int
+    output_bytes: int
+    cpu_shares: int
+
+
+class Spawner:
+    def __init__(self, options: ZygoteOptions, spares: int) -> None:
+        self._options = options
+        self._wanted_spares = spares
+        self._spares: deque[SessionProcess] = deque()
+        self._starting: set[SessionProcess] = set()
+        self._zygote: subprocess.Popen[bytes] | None = None
+        self._control: Channel | None = None
+        self._ready: asyncio.Event = asyncio.Event()
+        self._number = 0
+        self._restart_seconds = FIRST_RESTART_SECONDS
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self.missing_measures: list[str] = []
+
+    @property
+    def is_ready(self) -> bool:
+        return self._ready.is_set()
+
+    @property
+    def spares(self) -> int:
+        """Processes that wait ready."""
+        return sum(1 for process in self._spares if process.ready.done() and not process.gone)
+
+    async def start(self) -> None:
+        """Start the zygote and the first spares. ProcessError if the zygote does not come up."""
+        self._start_zygote()
+        try:
+            async with asyncio.timeout(START_TIMEOUT_SECONDS):
+                await self._ready.wait()
+        except TimeoutError:
+            raise ProcessError(f"the zygote of image {self._options.image} did not become ready") from None
+        self._refill()
+        await asyncio.gather(*(process.ready for process in self._spares), return_exceptions=True)
+
+    async def take(self) -> SessionProcess:
+        """A process with a fresh guest: a spare, or a new fork. ProcessError if none can be had."""
+        while self._spares:
+            process = self._spares.popleft()
+            if not process.gone:
+                asyncio.get_running_loop().call_later(REFILL_DELAY_SECONDS, self._refill)
+                break
+        else:
+            process = self._spawn()
+        try:
+            async with asyncio.timeout(SPAWN_TIMEOUT_SECONDS):
+                await asyncio.shield(process.ready)
+        except (TimeoutError, asyncio.CancelledError) as error:
+            process.close()
+            if isinstance(error, asyncio.CancelledError) and not process.ready.cancelled():
+                raise
+            raise ProcessError("a session process did not start; the zygote is gone or out of processes") from None
+        return process
+
+    async def close(self) -> None:
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        for process in [*self._spares, *self._starting]:
+            process.close()
+        self._spares.clear()
+        if self._control is not None:
+            self._control.close()
+        if self._zygote is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._zygote.kill()
+            await asyncio.to_thread(self._zygote.wait)
+
+    def _start_zygote(self) -> None:
+        ours, theirs = socket_pair()
+        options = self._options
+        command = [sys.executable, "-I", "-m", "runtime.sandbox.zygote", options.image, str(options.artifact)]
+        command += [str(theirs.fileno()), str(options.memory_bytes), str(options.output_bytes), str(options.cpu_shares)]
+        self._zygote = subprocess.Popen(  # noqa: S603 - our own module with our own arguments
+            command, env={}, stdin=subprocess.DEVNULL, close_fds=True, pass_fds=[theirs.fileno()]
+        )
+        theirs.close()
+        self._control = Channel(ours, self._on_zygote_message, self._on_zygote_end)
+
+    def _on_zygote_message(self, head: Head, _body: bytes, _pid: int) -> None:
+        if head.get("t") == "ready":
+            self.missing_measures = [str(measure) for measure in head.get("missing", [])]
+            self._restart_seconds = FIRST_RESTART_SECONDS
+            self._ready.set()
+            log.info("zygote ready", extra={"image": self._options.image, "missing_measures": self.missing_measures})
+
+    def _on_zygote_end(self) -> None:
+        self._ready.clear()
+        if self._closing:
+            return
+        log.error("zygote ended; starting another", extra={"after_seconds": self._restart_seconds})
+        task = asyncio.get_running_loop().create_task(self._restart())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _restart(self) -> None:
+        zygote = self._zygote
+        if zygote is not None:
+            with contextlib.suppress(ProcessLookupError):
+                zygote.kill()
+            await asyncio.to_thread(zygote.wait)
+        await asyncio.sleep(self._restart_seconds)
+        self._restart_seconds = min(self._restart_seconds * 2, LONGEST_RESTART_SECONDS)
+        self._start_zygote()
+        await self._ready.wait()
+        self._refill()
+
+    def _spawn(self) -> SessionProcess:
+        if self._control is None or self._control.closed or not self.is_ready:
+            raise ProcessError("the zygote is not ready; try again in a moment")
+        ours, theirs = socket_pair()
+        process = SessionProcess(on_gone=self._forget)
+        process.attach(Channel(ours, process.received, process.ended))
+        self._starting.add(process)
+        process.ready.add_done_callback(lambda _: self._starting.discard(process))
+        self._number = (self._number + 1) % SESSION_NUMBERS
+        self._control.send({"t": "spawn", "number": self._number}, descriptors=[theirs.fileno()])
+        theirs.close()
+        return process
+
+    def _refill(self) -> None:
+        while self.is_ready and not self._closing and len(self._spares) < self._wanted_spares:
+            try:
+                self._spares.append(self._spawn())
+            except (ProcessError, OSError) as error:
+                log.warning("no spare session could be made", extra={"error": str(error)})
+                return
+
+    def _forget(self, process: SessionProcess) -> None:
+        if process in self._spares:
+            self._spares.remove(process)

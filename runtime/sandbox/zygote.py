@@ -1,0 +1,96 @@
+"""The zygote: one process per guest image that holds a warmed-up interpreter and forks a session whenever it is told
+to.
+
+Started by the server (`spawner`) by exec with an empty environment and one socket, before any key is read, so that
+nothing of the server is in its memory. It is single-threaded; everything it imports or touches is shared by its
+children.
+
+    python -I -m runtime.sandbox.zygote IMAGE ARTIFACT SOCKET_FD MEMORY_BYTES OUTPUT_BYTES CPU_SHARES
+
+To the server: `{"t": "ready", "missing": [...]}` once. From the server: `{"t": "spawn", "number": n}` with a socket.
+"""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import gc
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Final
+
+from runtime.sandbox.door import Door
+from runtime.sandbox.engine import Guest
+from runtime.sandbox.frames import receive, send
+from runtime.sandbox.guest_image import IMAGES
+from runtime.sandbox.hardening import Hardening, prctl, prepare
+
+PR_SET_CHILD_SUBREAPER: Final = 36
+SESSION_SOCKET: Final = 3
+# Looked up lazily by CPython; after hardening a session can open no file to import them.
+CODECS: Final = ("utf-8", "ascii", "latin-1", "utf-16-le", "utf-32-le", "unicode_escape", "idna")
+
+
+class Zygote:
+    """Waits for spawn requests; each child gets its own socket and never comes back here."""
+
+    def __init__(self, control: socket.socket, hardening: Hardening) -> None:
+        self._control = control
+        self._hardening = hardening
+
+    def wait_for_spawn(self) -> socket.socket:
+        """Blocks for ever in the zygote; returns in each forked child, hardened, with the session's socket."""
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps; inherited by sessions
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
+        send(self._control, {"t": "ready", "missing": self._hardening.missing})
+        while True:
+            head, _, descriptors = receive(self._control)
+            if head["t"] == "spawn" and descriptors:
+                if os.fork() == 0:
+                    return self._become_session(descriptors[0], head["number"])
+                for descriptor in descriptors:
+                    os.close(descriptor)
+
+    def _become_session(self, descriptor: int, number: int) -> socket.socket:
+        os.dup2(descriptor, SESSION_SOCKET)
+        os.closerange(SESSION_SOCKET + 1, os.sysconf("SC_OPEN_MAX"))
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=SESSION_SOCKET)
+        self._hardening.apply(number)
+        return sock
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m runtime.sandbox.zygote", description=__doc__)
+    parser.add_argument("image", choices=sorted(IMAGES))
+    parser.add_argument("artifact", type=Path)
+    parser.add_argument("socket_fd", type=int)
+    parser.add_argument("memory_bytes", type=int)
+    parser.add_argument("output_bytes", type=int)
+    parser.add_argument("cpu_shares", type=int)
+    args = parser.parse_args()
+    for codec in CODECS:
+        codecs.lookup(codec)
+    control = socket.socket(fileno=args.socket_fd)
+    control.set_inheritable(False)
+    zygote = Zygote(control, prepare(args.cpu_shares))
+    door = Door(zygote.wait_for_spawn)
+    guest = Guest(
+        image=IMAGES[args.image],
+        artifact=args.artifact,
+        door=door,
+        on_exit=lambda code: door.die("exit", f"the guest called exit({code})"),
+        memory_limit=args.memory_bytes,
+        output_cap=args.output_bytes,
+    )
+    door.bind(guest)
+    end = guest.run()
+    door.die(end.kind, end.detail)
+
+
+if __name__ == "__main__":
+    main()
