@@ -6,7 +6,8 @@ import asyncio
 import logging
 import sys
 
-from runtime.inference.app import build_server, open_engine
+from runtime.inference.app import build_server
+from runtime.inference.engine import open_engine
 from runtime.inference.metrics import Metrics
 from runtime.inference.settings import InferenceSettings
 from runtime.keyring import KeyFolderError, KeyRing

@@ -5,49 +5,30 @@ Called by `__main__` and by the tests.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
 
 from runtime.inference.chat_api import ChatApi
+from runtime.inference.engine import Engine
 from runtime.inference.envelope import build_middleware
 from runtime.inference.hosting import Hosting
-from runtime.inference.llm import Models
-from runtime.inference.metrics import Metrics
 from runtime.inference.models_api import ModelsApi
-from runtime.inference.runner import Engine
 from runtime.inference.runs_api import RunsApi
-from runtime.inference.sandbox_client import SandboxClient
-from runtime.inference.sandbox_watch import SandboxWatch
-from runtime.inference.session import Sandbox
 from runtime.inference.settings import InferenceSettings
 from runtime.keyring import KeyRing
-from runtime.web import Operations, Server, request_id_middleware, set_request_id
+from runtime.web import Listening, Operations, Server, request_id_middleware, set_request_id
 
 SHUTDOWN_TIMEOUT: Final = 5.0
 
 
-@contextlib.asynccontextmanager
-async def open_engine(settings: InferenceSettings, metrics: Metrics) -> AsyncIterator[Engine]:
-    """Models and sandbox client, with the watch running; closed at the end."""
-    client = SandboxClient(settings.wasm_service_url, settings.wasm_api_key_file, patience=settings.timeout_seconds)
-    models = Models(settings, metrics)
-    watch = SandboxWatch(client)
-    watching = asyncio.create_task(watch.run())
-    try:
-        yield Engine(settings, models, Sandbox(client, watch), metrics)
-    finally:
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
-        await models.close()
-        await client.close()
-
-
-def build_server(settings: InferenceSettings, engine: Engine, keys: KeyRing | None) -> Server:
+def build_server(
+    settings: InferenceSettings,
+    engine: Engine,
+    keys: KeyRing | None,
+    on_listening: Callable[[Listening], None] | None = None,
+) -> Server:
     """The service, not yet listening. `keys` None: authentication is disabled."""
     hosting = Hosting(engine)
     app = web.Application(
@@ -73,4 +54,5 @@ def build_server(settings: InferenceSettings, engine: Engine, keys: KeyRing | No
         drain=hosting.drain,
         shutdown_timeout=SHUTDOWN_TIMEOUT,
         cancel_on_disconnect=True,
+        on_listening=on_listening,
     )

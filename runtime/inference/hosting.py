@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from runtime.inference.budget import Limits
+from runtime.inference.engine import Engine
 from runtime.inference.errors import DrainingError
 from runtime.inference.events import RunCompleted, TrajectoryEvent
 from runtime.inference.question import Question
 from runtime.inference.run import Narrator
-from runtime.inference.runner import Engine, run_question
+from runtime.inference.runner import run_question
 
 LINGER: Final = 10.0  # seconds
 HELD: Final = 60.0  # seconds that a finished run can still be joined

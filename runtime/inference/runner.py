@@ -9,31 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
 
 from runtime.inference.budget import Budget, Limits
+from runtime.inference.engine import Engine
 from runtime.inference.errors import BudgetError, InferenceError
 from runtime.inference.events import RunCompleted, RunError, RunFailed, RunStarted
-from runtime.inference.llm import Models
 from runtime.inference.loop import Answer, find_answer
-from runtime.inference.metrics import Metrics
 from runtime.inference.question import Question
 from runtime.inference.run import Narrator, Run
-from runtime.inference.session import Sandbox, open_session
-from runtime.inference.settings import InferenceSettings
+from runtime.inference.session import open_session
 from runtime.inference.usage import Usage
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Engine:
-    """What every run of a process shares."""
-
-    settings: InferenceSettings
-    models: Models
-    sandbox: Sandbox
-    metrics: Metrics
 
 
 async def run_question(

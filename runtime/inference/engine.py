@@ -1,0 +1,43 @@
+"""What every run of a process shares: models, sandbox, metrics, settings.
+
+Opened once by `__main__` for the service, and by `runtime.client` for each of its completions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from runtime.inference.llm import Models
+from runtime.inference.metrics import Metrics
+from runtime.inference.sandbox_client import SandboxClient
+from runtime.inference.sandbox_watch import SandboxWatch
+from runtime.inference.session import Sandbox
+from runtime.inference.settings import InferenceSettings
+
+
+@dataclass(frozen=True)
+class Engine:
+    settings: InferenceSettings
+    models: Models
+    sandbox: Sandbox
+    metrics: Metrics
+
+
+@contextlib.asynccontextmanager
+async def open_engine(settings: InferenceSettings, metrics: Metrics) -> AsyncIterator[Engine]:
+    """Models and sandbox client, with the watch running; closed at the end."""
+    client = SandboxClient(settings.wasm_service_url, settings.wasm_api_key_file, patience=settings.timeout_seconds)
+    models = Models(settings, metrics)
+    watch = SandboxWatch(client)
+    watching = asyncio.create_task(watch.run())
+    try:
+        yield Engine(settings, models, Sandbox(client, watch), metrics)
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+        await models.close()
+        await client.close()

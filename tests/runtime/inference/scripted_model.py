@@ -1,0 +1,161 @@
+"""A scripted OpenAI-compatible endpoint for tests: a queue of root replies, a function for sub-calls.
+
+Real HTTP on a free port. It records every request, and can fail, wait or hang like an endpoint does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from aiohttp import web
+
+PROMPT_TOKENS = 10
+COMPLETION_TOKENS = 3
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An HTTP error instead of a reply."""
+
+    status: int
+    code: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Hang:
+    """No reply until the caller hangs up."""
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A body of 200 that may be anything."""
+
+    text: str
+    content_type: str = "application/json"
+
+
+Reply = str | Failure | Hang | Raw
+SubRule = Callable[[str], Reply]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    model: str
+    messages: list[dict[str, str]]
+    headers: dict[str, str]
+
+    @property
+    def is_root(self) -> bool:
+        return self.messages[0]["role"] == "system"
+
+    @property
+    def prompt(self) -> str:
+        return self.messages[-1]["content"]
+
+
+class ScriptedModel:
+    def __init__(self) -> None:
+        self.replies: deque[Reply] = deque()
+        self.sub_rule: SubRule = lambda prompt: f"re: {prompt}"
+        self.requests: list[Recorded] = []
+        self.hanging = 0  # calls that wait for their caller to hang up
+        self.abandoned = 0  # calls whose caller did
+        self.largest_concurrency = 0
+        self._concurrency = 0
+        self._changed = asyncio.Condition()
+        self._runner: web.AppRunner | None = None
+        self.base_url = ""
+
+    def enqueue(self, *replies: Reply) -> Self:
+        """Next replies of the root model, in order."""
+        self.replies.extend(replies)
+        return self
+
+    @property
+    def root_calls(self) -> list[Recorded]:
+        return [request for request in self.requests if request.is_root]
+
+    @property
+    def sub_calls(self) -> list[Recorded]:
+        return [request for request in self.requests if not request.is_root]
+
+    async def until(self, condition: Callable[[ScriptedModel], bool], within: float = 20.0) -> None:
+        """Wait for something to have happened here."""
+        async with asyncio.timeout(within), self._changed:
+            await self._changed.wait_for(lambda: condition(self))
+
+    async def start(self) -> Self:
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", self._complete)
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
+        return self
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        recorded = Recorded(body["model"], body["messages"], dict(request.headers))
+        self.requests.append(recorded)
+        self._concurrency += 1
+        self.largest_concurrency = max(self.largest_concurrency, self._concurrency)
+        await self._notify()
+        try:
+            return await self._reply(recorded)
+        finally:
+            self._concurrency -= 1
+
+    async def _reply(self, recorded: Recorded) -> web.StreamResponse:
+        if recorded.is_root:
+            reply: Reply = self.replies.popleft() if self.replies else Failure(500, "script_ended")
+        else:
+            reply = self.sub_rule(recorded.prompt)
+        match reply:
+            case Hang():
+                return await self._hang()
+            case Failure(status, code, headers):
+                error = {"error": {"message": "sk-secret at http://internal", "type": "x", "code": code}}
+                return web.json_response(error, status=status, headers=headers)
+            case Raw(text, content_type):
+                return web.Response(text=text, content_type=content_type)
+            case str(text):
+                return web.json_response(build_completion(recorded.model, text))
+
+    async def _hang(self) -> web.StreamResponse:
+        self.hanging += 1
+        await self._notify()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.hanging -= 1
+            self.abandoned += 1
+            await asyncio.shield(self._notify())
+        raise AssertionError("the event is never set")
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+
+def build_completion(model: str, text: str) -> dict[str, Any]:
+    return {
+        "id": "chatcmpl-scripted",
+        "object": "chat.completion",
+        "created": 1,
+        "model": model,
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
+        "usage": {
+            "prompt_tokens": PROMPT_TOKENS,
+            "completion_tokens": COMPLETION_TOKENS,
+            "total_tokens": PROMPT_TOKENS + COMPLETION_TOKENS,
+        },
+    }
