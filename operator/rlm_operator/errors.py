@@ -3,6 +3,7 @@
     OperatorError
     ├── SpecInvalidError        the custom resource can not be read: fix it, retrying does not help
     ├── ClusterConfigError      no way to reach a Kubernetes API: fix the settings
+    ├── OwnerGoneError          the custom resource was deleted or replaced meanwhile: stop, there is nothing to do
     └── ApiError                the API server said no, or did not answer
         ├── NotFoundError       404: the object, or its kind, is not there
         ├── ConflictError       409: somebody else was first
@@ -25,6 +26,10 @@ class SpecInvalidError(OperatorError):
 
 class ClusterConfigError(OperatorError):
     """No usable kubeconfig or in-cluster account was found."""
+
+
+class OwnerGoneError(OperatorError):
+    """The custom resource that is being reconciled is no longer the one that was read."""
 
 
 class ApiError(OperatorError):

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from rlm_operator.endpoint import Endpoint, parse_endpoint
 from rlm_operator.inputs import Images, Inputs
-from rlm_operator.names import pool_key_secret, stack_key_secret
+from rlm_operator.names import pool_key_secret
 from rlm_operator.objects.autoscaler import build_autoscaler
 from rlm_operator.objects.config_map import build_config_map, inference_settings, sandbox_settings
 from rlm_operator.objects.deployment import build_deployment, replicas_to_apply
@@ -21,7 +21,7 @@ from rlm_operator.objects.owner import Plane, build_owned, plane_of
 from rlm_operator.objects.pod import build_pod_template
 from rlm_operator.objects.sandbox import build_sandbox_workspace
 from rlm_operator.objects.sandbox_pool import build_sandbox_pool
-from rlm_operator.objects.secret import build_generated_secret
+from rlm_operator.objects.secret import build_generated_secret, generated_secret_name
 from rlm_operator.objects.service import build_endpoint_service, build_pool_pods_service, build_pool_service
 from rlm_operator.objects.service_account import build_service_account
 from rlm_operator.resource import Manifest, Pool, Resource, Stack, key_secret_of, parse_resource
@@ -75,7 +75,7 @@ def _stack_children(plane: Plane, stack: Stack, inputs: Inputs) -> list[Manifest
     spec = stack.spec
     children = [build_service_account(plane), build_config_map(plane, inference_settings(spec))]
     if spec.inference.auth.mode == "APIKey" and spec.inference.auth.secret_ref is None:
-        children.append(build_generated_secret(plane, stack_key_secret(stack.identity.name)))
+        children.append(build_generated_secret(plane, generated_secret_name(stack.identity)))
     if spec.network_policy.management == "Managed":
         children.append(build_inference_policy(plane, spec, stack.pool_name, model_endpoints(stack)))
     if spec.owned_pool is not None:
@@ -94,7 +94,7 @@ def _pool_children(plane: Plane, pool: Pool, inputs: Inputs) -> list[Manifest]:
     spec = pool.spec
     children = [build_service_account(plane), build_config_map(plane, sandbox_settings(spec))]
     if spec.auth.secret_ref is None:
-        children.append(build_generated_secret(plane, pool.key_secret))
+        children.append(build_generated_secret(plane, generated_secret_name(pool.identity)))
     workspace = build_sandbox_workspace(plane, pool, inputs.images.sandbox)
     children += [
         build_sandbox_policy(plane, spec.clients),

@@ -92,7 +92,12 @@ def parse_resource(manifest: Mapping[str, Any], namespace: str = "default") -> R
         raise SpecInvalidError(
             f"{manifest.get('apiVersion')} {manifest.get('kind')} is not an RLMStack or SandboxPool of {API_VERSION}"
         )
-    identity = _identity(manifest, namespace)
+    identity = identify(manifest, namespace)
+    if len(identity.name) > 40 or not _NAME.match(identity.name):
+        raise SpecInvalidError(
+            f"metadata.name {identity.name!r} must be at most 40 characters of a-z, 0-9 and '-', "
+            "and start with a letter, because Services and pods are named after it: choose a shorter or plainer name"
+        )
     spec = manifest.get("spec") or {}
     try:
         if identity.kind is Kind.STACK:
@@ -103,18 +108,13 @@ def parse_resource(manifest: Mapping[str, Any], namespace: str = "default") -> R
         raise SpecInvalidError(f"{identity.kind} {identity.name}: " + "\n".join(lines)) from error
 
 
-def _identity(manifest: Mapping[str, Any], namespace: str) -> Identity:
+def identify(manifest: Mapping[str, Any], namespace: str = "default") -> Identity:
+    """Who one of our objects is, whatever its spec holds."""
     metadata = manifest.get("metadata") or {}
-    name = metadata.get("name") or ""
-    if len(name) > 40 or not _NAME.match(name):
-        raise SpecInvalidError(
-            f"metadata.name {name!r} must be at most 40 characters of a-z, 0-9 and '-', and start with a letter, "
-            "because Services and pods are named after it: choose a shorter or plainer name"
-        )
     return Identity(
         kind=Kind(manifest["kind"]),
         namespace=metadata.get("namespace") or namespace,
-        name=name,
+        name=metadata.get("name") or "",
         uid=metadata.get("uid") or "",
         generation=metadata.get("generation") or 0,
     )

@@ -68,8 +68,8 @@ def build_owned(child: Manifest, owner: Identity) -> Manifest:
                 "kind": str(owner.kind),
                 "name": owner.name,
                 "uid": owner.uid,
+                # Without blockOwnerDeletion, which would ask for rights on the owner's finalizers.
                 "controller": True,
-                "blockOwnerDeletion": True,
             }
         ]
     return {**child, "metadata": metadata}

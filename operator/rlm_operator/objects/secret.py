@@ -11,9 +11,16 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from rlm_operator.names import API_KEY, GENERATED_ANNOTATION
+from rlm_operator.names import API_KEY, GENERATED_ANNOTATION, pool_key_secret, stack_key_secret
 from rlm_operator.objects.owner import Plane, build_metadata
-from rlm_operator.resource import Manifest
+from rlm_operator.resource import Identity, Kind, Manifest
+
+
+def generated_secret_name(identity: Identity) -> str:
+    """Name of the Secret that the operator makes for a resource whose spec names none."""
+    if identity.kind is Kind.STACK:
+        return stack_key_secret(identity.name)
+    return pool_key_secret(identity.name)
 
 
 def build_generated_secret(plane: Plane, name: str) -> Manifest:

@@ -1,0 +1,52 @@
+"""What reconciling asks of a Kubernetes API server; `cluster.py` is the implementation.
+
+Objects are plain JSON. Every method raises ApiError and its kinds (errors.py), and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from rlm_operator.kinds import Ref
+from rlm_operator.resource import Manifest
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All objects of a kind, as of one resource version."""
+
+    items: list[Manifest]
+    version: str
+
+
+class KubernetesApi(Protocol):
+    """Each call is one request, bounded in time."""
+
+    async def fetch(self, ref: Ref) -> Manifest:
+        """NotFoundError when it does not exist."""
+        ...
+
+    async def fetch_list(self, kind: str, namespace: str | None, label_selector: str | None) -> Listing:
+        """All objects of a kind, in one namespace or in all, page by page."""
+        ...
+
+    async def apply(self, manifest: Manifest) -> Manifest:
+        """Server-side apply as the operator's field manager, taking over fields that others hold."""
+        ...
+
+    async def apply_status(self, manifest: Manifest) -> Manifest:
+        """Server-side apply of `status`; `metadata.uid` guards against a namesake."""
+        ...
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        """ConflictError when it exists."""
+        ...
+
+    async def merge(self, ref: Ref, patch: Manifest) -> Manifest:
+        """JSON merge patch: lists are replaced whole."""
+        ...
+
+    async def delete(self, ref: Ref, uid: str) -> None:
+        """Delete exactly this object; its dependents follow in the background."""
+        ...

@@ -1,0 +1,206 @@
+"""The door to the Kubernetes API, and the only module that imports the Kubernetes client.
+
+The client library gives configuration (kubeconfig, in-cluster account, exec plugins), TLS and tokens that are re-read;
+objects stay plain JSON, because its typed models cost 25 MB and a second for nothing that we need. Everything that goes
+wrong leaves as an ApiError.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import client
+from kubernetes.aio.config import incluster_config, kube_config
+from kubernetes.aio.config.config_exception import ConfigException
+
+from rlm_operator.api import Listing
+from rlm_operator.errors import (
+    ApiError,
+    ClusterConfigError,
+    ConflictError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+)
+from rlm_operator.kinds import APIS, Ref, ref_of
+from rlm_operator.names import FIELD_MANAGER
+from rlm_operator.resource import Manifest
+
+_TIMEOUT_SECONDS: Final = 10
+_PAGE_SIZE: Final = 500
+_APPLY: Final = "application/apply-patch+yaml"
+_MERGE: Final = "application/merge-patch+json"
+_JSON: Final = "application/json"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where the API server is and who we are, for the watcher, which has a client of its own."""
+
+    server: str
+    ca_path: str | None
+    verify: bool
+    token: str | None
+    certificate_path: str | None
+    key_path: str | None
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to find the cluster: a kubeconfig, or (None) the pod's account, else the user's usual kubeconfig."""
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+
+
+class Cluster:
+    """An open connection; made by `open_cluster`, closed by `close`."""
+
+    def __init__(self, access: Access, configuration: Any) -> None:
+        self._access = access
+        self._configuration = configuration
+        self._client = client.ApiClient(configuration)
+
+    async def close(self) -> None:
+        await self._client.close()  # type: ignore[no-untyped-call]  # the library is partly typed
+
+    async def connection(self) -> Connection:
+        """Read anew on each call, so that a rotated token is picked up."""
+        fresh = await _configure(self._access)
+        token = fresh.api_key.get("BearerToken")
+        return Connection(
+            server=fresh.host,
+            ca_path=fresh.ssl_ca_cert,
+            verify=fresh.verify_ssl,
+            token=token.split(" ", 1)[-1].strip() if token else None,
+            certificate_path=fresh.cert_file,
+            key_path=fresh.key_file,
+        )
+
+    async def fetch(self, ref: Ref) -> Manifest:
+        return await self._send("GET", APIS[ref.kind].path(ref.namespace, ref.name))
+
+    async def fetch_list(self, kind: str, namespace: str | None, label_selector: str | None) -> Listing:
+        items: list[Manifest] = []
+        query = {"limit": str(_PAGE_SIZE)}
+        if label_selector:
+            query["labelSelector"] = label_selector
+        while True:
+            page = await self._send("GET", APIS[kind].path(namespace), query)
+            items += page["items"]
+            following = page["metadata"].get("continue")
+            if not following:
+                return Listing(items, page["metadata"]["resourceVersion"])
+            query["continue"] = following
+
+    async def apply(self, manifest: Manifest) -> Manifest:
+        return await self._apply(manifest, None, FIELD_MANAGER)
+
+    async def apply_status(self, manifest: Manifest) -> Manifest:
+        return await self._apply(manifest, "status", f"{FIELD_MANAGER}-status")
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        path = APIS[manifest["kind"]].path(manifest["metadata"]["namespace"])
+        return await self._send("POST", path, {"fieldManager": FIELD_MANAGER}, manifest, _JSON)
+
+    async def merge(self, ref: Ref, patch: Manifest) -> Manifest:
+        path = APIS[ref.kind].path(ref.namespace, ref.name)
+        return await self._send("PATCH", path, {"fieldManager": FIELD_MANAGER}, patch, _MERGE)
+
+    async def delete(self, ref: Ref, uid: str) -> None:
+        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        await self._send("DELETE", APIS[ref.kind].path(ref.namespace, ref.name), {}, options, _JSON)
+
+    async def _apply(self, manifest: Manifest, subresource: str | None, manager: str) -> Manifest:
+        ref = ref_of(manifest)
+        path = APIS[ref.kind].path(ref.namespace, ref.name, subresource)
+        return await self._send("PATCH", path, {"fieldManager": manager, "force": "true"}, manifest, _APPLY)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        body: Manifest | None = None,
+        content_type: str = _JSON,
+    ) -> Manifest:
+        status, answer = await self._exchange(method, path, query or {}, body, content_type)
+        if status == 401:
+            # The token may have been rotated since the library read it; once more with a fresh one.
+            self._configuration.api_key = (await _configure(self._access)).api_key
+            status, answer = await self._exchange(method, path, query or {}, body, content_type)
+        if status >= 400:
+            raise _api_error(status, answer, f"{method} {path}")
+        return answer
+
+    async def _exchange(
+        self, method: str, path: str, query: dict[str, str], body: Manifest | None, content_type: str
+    ) -> tuple[int, Manifest]:
+        target = f"{path}?{urlencode(query)}" if query else path
+        try:
+            _, url, headers, _, _ = await self._client.param_serialize(
+                method, target, header_params={"Content-Type": content_type}, auth_settings=["BearerToken"]
+            )
+            response = await self._client.call_api(
+                method, url, header_params=headers, body=body, _request_timeout=_TIMEOUT_SECONDS
+            )
+            content = await response.read()  # type: ignore[no-untyped-call]  # the library is partly typed
+            return response.status, _parse(content)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            words = str(error) or type(error).__name__
+            raise UnavailableError(f"{method} {path}: no answer from the API server: {words}") from error
+
+
+async def open_cluster(access: Access) -> Cluster:
+    """Raises ClusterConfigError when no usable configuration is found. Makes no request."""
+    return Cluster(access, await _configure(access))
+
+
+async def _configure(access: Access) -> Any:
+    """A client configuration; the token is set before its refresh hook first runs, or requests would be anonymous."""
+    configuration = client.Configuration()
+    # Proxies from the environment are for the outside world, not for the API server.
+    configuration.client_session_kwargs = {"trust_env": False}
+    try:
+        if access.kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+            load = incluster_config.load_incluster_config
+            load(configuration)  # type: ignore[no-untyped-call]  # the library is partly typed
+        else:
+            file = None if access.kubeconfig is None else str(access.kubeconfig)
+            read = kube_config.load_kube_config
+            await read(file, access.context, configuration)  # type: ignore[no-untyped-call]  # the library is partly typed
+    except (ConfigException, OSError) as error:
+        where = access.kubeconfig or "the pod's account or the default kubeconfig"
+        raise ClusterConfigError(f"no access to a cluster from {where}: {error}; check --kubeconfig") from error
+    return configuration
+
+
+def _parse(body: bytes) -> Manifest:
+    """What is not a JSON object (a proxy's error page, say) becomes the message of a Status."""
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        parsed = None
+    return parsed if isinstance(parsed, dict) else {"message": body.decode(errors="replace")[:500]}
+
+
+def _api_error(status: int, answer: Manifest, what: str) -> ApiError:
+    message = str(answer.get("message") or f"{what}: HTTP {status}")
+    reason = str(answer.get("reason") or "")
+    kind: type[ApiError]
+    match status:
+        case 404:
+            kind = NotFoundError
+        case 409:
+            kind = ConflictError
+        case 400 | 403 | 405 | 415 | 422:
+            kind = RefusedError
+        case _:
+            kind = UnavailableError
+    return kind(message, status=status, reason=reason)

@@ -1,0 +1,114 @@
+"""Conditions of a custom resource: a closed list of types and reasons, and when a transition time changes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from rlm_operator.resource import Manifest
+
+_LONGEST_MESSAGE: Final = 2048
+
+
+class ConditionType(StrEnum):
+    READY = "Ready"  # everything below, in one word
+    AVAILABLE = "Available"  # enough pods answer
+    PROGRESSING = "Progressing"  # pods are being replaced
+    DEGRADED = "Degraded"  # something that was asked for could not be done
+    SECRETS_READY = "SecretsReady"  # every Secret that pods mount is there
+    SANDBOX_POOL_READY = "SandboxPoolReady"  # of a stack: its pool is ready
+    SCALING_ACTIVE = "ScalingActive"  # of a resource with autoscaling: the autoscaler can do its work
+    NETWORK_ISOLATED = "NetworkIsolated"  # of a stack: a policy restricts its pods
+
+
+class Reason(StrEnum):
+    READY = "Ready"
+    AS_EXPECTED = "AsExpected"
+    INVALID_SPEC = "InvalidSpec"
+    NAME_CONFLICT = "NameConflict"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    CHILD_REFUSED = "ChildRefused"
+    SECRETS_FOUND = "SecretsFound"
+    SECRET_MISSING = "SecretMissing"  # noqa: S105 - a word about Secrets
+    SECRET_KEY_MISSING = "SecretKeyMissing"  # noqa: S105 - a word about Secrets
+    POOL_READY = "PoolReady"
+    POOL_MISSING = "PoolMissing"
+    POOL_NOT_READY = "PoolNotReady"
+    PODS_AVAILABLE = "PodsAvailable"
+    PODS_UNAVAILABLE = "PodsUnavailable"
+    SCALED_TO_ZERO = "ScaledToZero"
+    ROLLED_OUT = "RolledOut"
+    ROLLING_OUT = "RollingOut"
+    ROLLOUT_STUCK = "RolloutStuck"
+    AUTOSCALER_ACTIVE = "AutoscalerActive"
+    AUTOSCALER_WAITING = "AutoscalerWaiting"
+    AUTOSCALER_INACTIVE = "AutoscalerInactive"
+    POLICY_APPLIED = "PolicyApplied"
+    POLICY_UNMANAGED = "PolicyUnmanaged"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What holds (`holds`) or not, why in one word, and in words that say what to do."""
+
+    type: ConditionType
+    holds: bool
+    reason: Reason
+    message: str
+
+    @property
+    def is_good(self) -> bool:
+        """Degraded is the one that should not hold; Progressing says nothing about health unless it is stuck."""
+        if self.type is ConditionType.DEGRADED:
+            return not self.holds
+        if self.type is ConditionType.PROGRESSING:
+            return self.reason is not Reason.ROLLOUT_STUCK
+        return self.holds
+
+
+def build_conditions(
+    conditions: Iterable[Condition], previous: Iterable[Mapping[str, Any]], generation: int, now: str
+) -> list[Manifest]:
+    """As Kubernetes writes them. `now` (RFC 3339) is the transition time of those whose status changed."""
+    known = {condition["type"]: condition for condition in previous}
+    built: list[Manifest] = []
+    for condition in conditions:
+        status = "True" if condition.holds else "False"
+        before = known.get(str(condition.type), {})
+        since = before["lastTransitionTime"] if before.get("status") == status else now
+        built.append(
+            {
+                "type": str(condition.type),
+                "status": status,
+                "reason": str(condition.reason),
+                "message": condition.message[:_LONGEST_MESSAGE],
+                "observedGeneration": generation,
+                "lastTransitionTime": since,
+            }
+        )
+    return built
+
+
+def is_same_status(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two statuses say the same; the API server keeps conditions as a set, so their order is not ours."""
+
+    def comparable(status: Mapping[str, Any]) -> Manifest:
+        return {**status, "conditions": {condition["type"]: condition for condition in status.get("conditions") or ()}}
+
+    return comparable(one) == comparable(other)
+
+
+def find_transitions(conditions: Iterable[Condition], previous: Iterable[Mapping[str, Any]]) -> list[Condition]:
+    """Conditions worth an Event: bad ones that are new or have a new reason, and those that became good again."""
+    known = {condition["type"]: (condition["status"], condition["reason"]) for condition in previous}
+    changed: list[Condition] = []
+    for condition in conditions:
+        now = ("True" if condition.holds else "False", str(condition.reason))
+        before = known.get(str(condition.type))
+        if before == now or (condition.type is ConditionType.PROGRESSING and condition.is_good):
+            continue
+        if not condition.is_good or (before is not None and before[0] != now[0]):
+            changed.append(condition)
+    return changed

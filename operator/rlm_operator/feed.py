@@ -1,0 +1,91 @@
+"""From news about objects to reconciles: updates the cache and queues the custom resources that an object concerns.
+
+Called by the watches (`handlers.py`) for each event and by `relist.py` for each list. What changed never matters, only
+whom it concerns: an object's owner, a pool's stacks, the resource itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rlm_operator.cache import Cache
+from rlm_operator.kinds import RESOURCE_KINDS, Ref, ref_of
+from rlm_operator.live import is_older, observe
+from rlm_operator.metrics import Metrics
+from rlm_operator.resource import Kind, Manifest
+from rlm_operator.workqueue import WorkQueue
+
+
+class Feed:
+    """Everything runs in one event loop and without waiting, so a call is atomic."""
+
+    def __init__(self, cache: Cache, queue: WorkQueue, metrics: Metrics) -> None:
+        self._cache = cache
+        self._queue = queue
+        self._metrics = metrics
+
+    def receive(self, kind: str, manifest: Manifest) -> bool:
+        """An object exists in this version. Returns whether that was news."""
+        ref = ref_of(manifest, kind)
+        news = False
+        if kind in RESOURCE_KINDS:
+            news = self._cache.put_resource(ref, manifest)
+        live = observe(manifest, kind)
+        if kind not in RESOURCE_KINDS or live.owner is not None:
+            news = self._cache.put_child(live) or news
+        if news:
+            self._enqueue(ref, live.owner.ref if live.owner else None)
+        return news
+
+    def forget(self, kind: str, manifest: Manifest) -> None:
+        """An object is gone; a namesake that came after it stays."""
+        ref, uid = ref_of(manifest, kind), manifest["metadata"]["uid"]
+        resource, child = self._cache.resource(ref), self._cache.child(ref)
+        if resource is not None and resource["metadata"]["uid"] == uid:
+            self._cache.drop_resource(ref)
+        if child is not None and child.uid == uid:
+            self._cache.drop_child(ref)
+        owner = observe(manifest, kind).owner
+        self._enqueue(ref, owner.ref if owner else None)
+
+    def replace(self, kind: str, namespace: str | None, manifests: list[Manifest], version: str) -> int:
+        """A list of all objects of a kind as of `version`. Returns how many changes no watch had told of."""
+        missed = sum(self.receive(kind, manifest) for manifest in manifests)
+        present = {ref_of(manifest, kind) for manifest in manifests}
+        for ref in self._known(kind, namespace, version) - present:
+            child = self._cache.child(ref)
+            self._cache.drop_resource(ref)
+            self._cache.drop_child(ref)
+            self._enqueue(ref, child.owner.ref if child and child.owner else None)
+            missed += 1
+        self._metrics.resources.set(len(self._cache.resources()))
+        self._metrics.children.set(len(self._cache.children()))
+        return missed
+
+    def _known(self, kind: str, namespace: str | None, version: str) -> set[Ref]:
+        """Cached objects that a list of `version` must hold: younger ones may have come after it."""
+        versions: dict[Ref, str] = {ref: live.resource_version for ref, live in self._cache.children().items()}
+        for ref, manifest in self._cache.resources().items():
+            versions[ref] = manifest["metadata"]["resourceVersion"]
+        return {
+            ref
+            for ref, known in versions.items()
+            if ref.kind == kind and namespace in (None, ref.namespace) and not is_older(version, known)
+        }
+
+    def _enqueue(self, ref: Ref, owner: Ref | None) -> None:
+        if ref.kind in RESOURCE_KINDS:
+            self._queue.add(ref)
+        if ref.kind == Kind.POOL:
+            for stack, manifest in self._cache.stacks_in(ref.namespace):
+                if _pool_name(manifest) == ref.name:
+                    self._queue.add(stack)
+        if owner is not None:
+            self._queue.add(owner)
+
+
+def _pool_name(stack: Mapping[str, Any]) -> str:
+    """As `Stack.pool_name`, for a spec that may not be valid."""
+    reference = (stack.get("spec") or {}).get("sandboxPoolRef") or {}
+    return str(reference.get("name") or stack["metadata"]["name"])

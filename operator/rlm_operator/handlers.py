@@ -1,0 +1,102 @@
+"""The watches: kopf as an embedded watcher, and nothing else of it.
+
+Only `on.event` handlers are registered, so kopf writes nothing to any object: no finalizers, no annotations, no events.
+Each handler hands the object to the feed. `process.py` runs the watcher.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+import kopf
+
+from rlm_operator.cluster import Cluster
+from rlm_operator.feed import Feed
+from rlm_operator.kinds import APIS, RESOURCE_KINDS, WATCHED_CHILD_KINDS
+from rlm_operator.names import FIELD_MANAGER, MANAGED_BY_LABEL
+from rlm_operator.relist import CHILD_SELECTOR, Relist
+
+_BACKOFF_SECONDS: Final = (0.5, 1, 2, 4, 8, 8, 8, 8)
+
+
+async def watch(
+    cluster: Cluster,
+    feed: Feed,
+    relist: Relist,
+    namespaces: Sequence[str],
+    *,
+    stop: asyncio.Event,
+    ready: asyncio.Event,
+) -> None:
+    """Watch custom resources and their children until `stop` is set.
+
+    `ready` is set when the watches begin. Tasks that are to outlive the watcher must be made before: at its end kopf
+    cancels every task that is younger than it.
+    """
+    await kopf.operator(
+        registry=_build_registry(cluster, feed, relist),
+        settings=_build_settings(),
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=list(namespaces),
+        stop_flag=stop,
+        ready_flag=ready,
+    )
+
+
+def _build_registry(cluster: Cluster, feed: Feed, relist: Relist) -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry, id="login")
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        """Always a new value: kopf refuses credentials that failed once."""
+        connection = await cluster.connection()
+        return kopf.ConnectionInfo(
+            server=connection.server,
+            ca_path=connection.ca_path,
+            insecure=not connection.verify,
+            scheme="Bearer" if connection.token else None,
+            token=connection.token,
+            certificate_path=connection.certificate_path,
+            private_key_path=connection.key_path,
+        )
+
+    def register(kind: str) -> None:
+        async def on_event(event: kopf.RawEvent, **_: Any) -> None:
+            relist.count_event(kind)
+            manifest = dict(event["object"])
+            if event["type"] == "DELETED":
+                feed.forget(kind, manifest)
+            else:
+                feed.receive(kind, manifest)
+
+        api = APIS[kind]
+        version = api.version.rpartition("/")[2]
+        labels = {} if kind in RESOURCE_KINDS else {MANAGED_BY_LABEL: FIELD_MANAGER}
+        kopf.on.event(api.group, version, api.plural, registry=registry, id=f"{kind}-event", labels=labels)(on_event)
+
+    for kind in (*RESOURCE_KINDS, *WATCHED_CHILD_KINDS):
+        register(kind)
+    return registry
+
+
+def _build_settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.queueing.idle_timeout = 1
+    # An int: kopf sends a float as "300.0", which the API server refuses.
+    settings.watching.server_timeout = 300
+    settings.watching.inactivity_timeout = 70
+    settings.watching.connect_timeout = 5
+    settings.watching.chunk_size = 500
+    settings.networking.request_timeout = 60
+    settings.networking.connect_timeout = 5
+    settings.networking.error_backoffs = _BACKOFF_SECONDS
+    for kind in WATCHED_CHILD_KINDS:
+        api = APIS[kind]
+        settings.watching.label_selectors[api.group, api.version.rpartition("/")[2], api.plural] = CHILD_SELECTOR
+    return settings

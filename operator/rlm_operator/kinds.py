@@ -1,0 +1,76 @@
+"""The kinds of objects that the operator handles: where the API serves them, and how one object is named.
+
+A static table instead of discovery: the operator asks for exactly what its RBAC rules list. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from rlm_operator.names import API_VERSION
+from rlm_operator.resource import Kind
+
+
+@dataclass(frozen=True)
+class Api:
+    """`version` is the apiVersion, such as `apps/v1`."""
+
+    version: str
+    plural: str
+
+    @property
+    def group(self) -> str:
+        return self.version.partition("/")[0] if "/" in self.version else ""
+
+    def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
+        """URL path of a collection (no name), over all namespaces (None), or of one object."""
+        parts = ["/api" if self.group == "" else "/apis", self.version]
+        parts += ["namespaces", namespace] if namespace else []
+        parts += [self.plural, *([name] if name else []), *([subresource] if subresource else [])]
+        return "/".join(parts)
+
+
+APIS: Final[Mapping[str, Api]] = {
+    Kind.STACK: Api(API_VERSION, "rlmstacks"),
+    Kind.POOL: Api(API_VERSION, "sandboxpools"),
+    "ServiceAccount": Api("v1", "serviceaccounts"),
+    "ConfigMap": Api("v1", "configmaps"),
+    "Secret": Api("v1", "secrets"),
+    "Service": Api("v1", "services"),
+    "Deployment": Api("apps/v1", "deployments"),
+    "NetworkPolicy": Api("networking.k8s.io/v1", "networkpolicies"),
+    "PodDisruptionBudget": Api("policy/v1", "poddisruptionbudgets"),
+    "HorizontalPodAutoscaler": Api("autoscaling/v2", "horizontalpodautoscalers"),
+    "Event": Api("events.k8s.io/v1", "events"),
+}
+
+RESOURCE_KINDS: Final = (Kind.STACK, Kind.POOL)
+WATCHED_CHILD_KINDS: Final = (
+    "ServiceAccount",
+    "ConfigMap",
+    "Service",
+    "Deployment",
+    "NetworkPolicy",
+    "PodDisruptionBudget",
+    "HorizontalPodAutoscaler",
+)
+"""Secrets are not among them: they are read by name only."""
+
+
+class Ref(NamedTuple):
+    """One object."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+
+def ref_of(manifest: Mapping[str, Any], kind: str | None = None) -> Ref:
+    """`kind` is for items of a list, which name none."""
+    metadata = manifest["metadata"]
+    return Ref(kind or manifest["kind"], metadata["namespace"], metadata["name"])

@@ -1,0 +1,36 @@
+"""The operator's Prometheus metrics, in a registry of their own."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class Metrics:
+    """Made once per process; every part that counts something gets it."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.reconciles = Counter(
+            "rlm_operator_reconciles",
+            "Reconciles by their result: synced, refused (a child or Secret is in trouble) or failed.",
+            ["kind", "result"],
+            registry=self.registry,
+        )
+        self.reconcile_seconds = Histogram(
+            "rlm_operator_reconcile_seconds", "Duration of a reconcile.", ["kind"], registry=self.registry
+        )
+        self.writes = Counter(
+            "rlm_operator_writes", "Objects written or deleted; `status` for status.", ["kind"], registry=self.registry
+        )
+        self.watch_events = Counter(
+            "rlm_operator_watch_events", "Events received from watches.", ["kind"], registry=self.registry
+        )
+        self.missed_changes = Counter(
+            "rlm_operator_missed_changes",
+            "Changes that a list found before a watch told of them.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.queue_depth = Gauge("rlm_operator_queue_depth", "Resources waiting for a worker.", registry=self.registry)
+        self.resources = Gauge("rlm_operator_resources", "Custom resources known.", registry=self.registry)
+        self.children = Gauge("rlm_operator_children", "Children known, without Secrets.", registry=self.registry)

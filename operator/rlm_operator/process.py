@@ -1,0 +1,146 @@
+"""The operator as a process: makes every part, starts them in order, and stops them in order.
+
+Order at the end, within seconds of SIGTERM: workers finish what they are at, then the watches end, then the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from typing import Any, Final
+
+from rlm_operator.cache import Cache
+from rlm_operator.cluster import Access, Cluster, open_cluster
+from rlm_operator.errors import NotFoundError, OperatorError
+from rlm_operator.events import EventRecorder
+from rlm_operator.feed import Feed
+from rlm_operator.handlers import watch
+from rlm_operator.health import Checks, start_health_server
+from rlm_operator.metrics import Metrics
+from rlm_operator.reconcile import Reconciler
+from rlm_operator.relist import Relist
+from rlm_operator.settings import Settings
+from rlm_operator.workers import work
+from rlm_operator.workqueue import WorkQueue
+
+_DRAIN_SECONDS: Final = 10
+_WATCH_END_SECONDS: Final = 8
+
+_log = logging.getLogger(__name__)
+
+
+async def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status."""
+    cluster = await open_cluster(Access(settings.kubeconfig, settings.context))
+    try:
+        return await _Process(settings, cluster).run()
+    finally:
+        await cluster.close()
+
+
+class _Process:
+    def __init__(self, settings: Settings, cluster: Cluster) -> None:
+        metrics, cache = Metrics(), Cache()
+        self._settings = settings
+        self._cluster = cluster
+        self._metrics = metrics
+        self._queue = WorkQueue()
+        self._feed = Feed(cache, self._queue, metrics)
+        namespaces = settings.namespace_list
+        self._relist = Relist(cluster, self._feed, metrics, namespaces, settings.resync_seconds)
+        recorder = EventRecorder(cluster, socket.gethostname())
+        self._reconciler = Reconciler(cluster, cache, settings.images, recorder, metrics)
+        self._stop = asyncio.Event()
+        self._watching = asyncio.Event()
+        self._end_watch = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self) -> int:
+        checks = Checks(alive=self._troubles, ready=self._unready)
+        settings = self._settings
+        runner = await start_health_server(settings.metrics_host, settings.metrics_port, checks, self._metrics)
+        try:
+            await self._fill()
+            return await self._serve()
+        finally:
+            await runner.cleanup()
+
+    async def _fill(self) -> None:
+        """Known before the first reconcile, so that a restart writes nothing."""
+        try:
+            await self._relist.fill()
+        except NotFoundError as error:
+            raise OperatorError(f"{error}: the CRDs are not installed; kubectl apply -f crds/ installs them") from error
+
+    async def _serve(self) -> int:
+        # Made before the watcher, which cancels what is younger than itself when it ends.
+        workers = [
+            asyncio.create_task(work(self._queue, self._reconciler, self._metrics), name=f"worker {number}")
+            for number in range(self._settings.workers)
+        ]
+        relist = asyncio.create_task(self._relist.run(), name="relist")
+        signals = asyncio.create_task(self._catch_signals(), name="signals")
+        self._tasks = [*workers, relist]
+        watcher = asyncio.create_task(
+            watch(
+                self._cluster,
+                self._feed,
+                self._relist,
+                self._settings.namespace_list,
+                stop=self._end_watch,
+                ready=self._watching,
+            ),
+            name="watcher",
+        )
+        self._tasks.append(watcher)
+        asked = asyncio.create_task(self._stop.wait(), name="stop")
+        await asyncio.wait([asked, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        failed = self._ended()
+        for line in failed:
+            _log.error("ended by itself: %s", line)
+        await self._drain(workers, [relist, signals, asked])
+        self._end_watch.set()
+        await asyncio.wait([watcher], timeout=_WATCH_END_SECONDS)
+        if not watcher.done():
+            # kopf can hang at its end after a watch broke; nothing of ours is left to lose.
+            _log.error("the watches do not end; leaving without them")
+            logging.shutdown()
+            os._exit(1)
+        return 1 if failed else 0
+
+    async def _drain(self, workers: list[asyncio.Task[None]], others: list[asyncio.Task[Any]]) -> None:
+        """Workers finish what they are at, within bounds."""
+        _log.info("draining")
+        self._queue.close()
+        await asyncio.wait(workers, timeout=_DRAIN_SECONDS)
+        for task in (*workers, *others):
+            task.cancel()
+        await asyncio.gather(*workers, *others, return_exceptions=True)
+
+    async def _catch_signals(self) -> None:
+        """kopf installs handlers of its own when it starts; ours replace them, since workers must end first."""
+        await self._watching.wait()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        _log.info("watching %s", ", ".join(self._settings.namespace_list) or "all namespaces")
+
+    def _unready(self) -> list[str]:
+        if self._stop.is_set():
+            return ["stopping"]
+        return [] if self._watching.is_set() else ["the watches have not begun"]
+
+    def _troubles(self) -> list[str]:
+        return [*self._ended(), *self._relist.problems()]
+
+    def _ended(self) -> list[str]:
+        """Tasks that should run for ever but do not."""
+        ended = []
+        for task in self._tasks:
+            if task.done() and not self._stop.is_set():
+                cause = "cancelled" if task.cancelled() else task.exception()
+                ended.append(f"{task.get_name()}: {cause or 'returned'}")
+        return ended

@@ -1,0 +1,164 @@
+"""One pass over one custom resource: parse, render, apply, prune, observe, write status.
+
+Level-triggered: the pass depends on what is, never on what changed, so it may run at any time, any number of times, and
+writes nothing when nothing differs. `workers.py` calls it for each key of the queue.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rlm_operator.api import KubernetesApi
+from rlm_operator.cache import Cache
+from rlm_operator.children import Children, Synced
+from rlm_operator.conditions import Condition, build_conditions, find_transitions, is_same_status
+from rlm_operator.errors import ConflictError, NotFoundError, OwnerGoneError, SpecInvalidError
+from rlm_operator.events import EventRecorder
+from rlm_operator.inputs import Images, Inputs
+from rlm_operator.kinds import Ref, ref_of
+from rlm_operator.live import Live
+from rlm_operator.metrics import Metrics
+from rlm_operator.names import API_VERSION
+from rlm_operator.objects.owner import plane_of
+from rlm_operator.render import render, sandbox_key_secret
+from rlm_operator.resource import Identity, Kind, Manifest, Pool, Resource, Stack, identify, parse_resource
+from rlm_operator.secret_needs import SecretProblem, find_problem, secret_needs
+from rlm_operator.status import Observation, assess, assess_invalid, build_status
+
+_POLL_SECONDS: Final = 60.0
+"""How often the Secrets of a resource are looked at: they are not watched."""
+_POLL_MISSING_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`again`: seconds until the next look, None when there is nothing to look at. `refused`: retry with backoff."""
+
+    again: float | None = None
+    refused: bool = False
+
+
+class Reconciler:
+    """Its collaborators live as long as the process."""
+
+    def __init__(
+        self, api: KubernetesApi, cache: Cache, images: Images, recorder: EventRecorder, metrics: Metrics
+    ) -> None:
+        self._api = api
+        self._cache = cache
+        self._images = images
+        self._recorder = recorder
+        self._metrics = metrics
+        self._children = Children(api, cache, metrics)
+
+    async def reconcile(self, key: Ref) -> Outcome:
+        """Raises UnavailableError when the API server does not answer; the caller tries again later."""
+        manifest = self._cache.resource(key)
+        if manifest is None or "deletionTimestamp" in manifest["metadata"]:
+            return Outcome()
+        try:
+            return await self._reconcile(manifest)
+        except OwnerGoneError:
+            self._cache.drop_resource(key)
+            return Outcome()
+
+    async def _reconcile(self, manifest: Manifest) -> Outcome:
+        previous = manifest.get("status") or {}
+        try:
+            resource = parse_resource(manifest)
+        except SpecInvalidError as error:
+            await self._report_invalid(manifest, str(error), previous)
+            return Outcome()
+        synced = await self._children.sync(resource.identity, render(resource, self._inputs(resource)))
+        problems = await self._secret_problems(resource, synced)
+        observation = self._observe(resource, synced, problems)
+        conditions = assess(resource, observation)
+        status = build_status(resource, observation, conditions, previous, _now())
+        await self._report(resource.identity, conditions, status, previous)
+        return Outcome(_POLL_MISSING_SECONDS if problems else _POLL_SECONDS, refused=bool(synced.refusals))
+
+    def _inputs(self, resource: Resource) -> Inputs:
+        return Inputs(
+            images=self._images,
+            pool_key_secret=self._pool_key_secret(resource) if isinstance(resource, Stack) else None,
+            live=deployment.scale if (deployment := self._own(resource, "Deployment")) else None,
+        )
+
+    def _pool_key_secret(self, stack: Stack) -> str | None:
+        """None while the pool does not exist, or can not be read."""
+        manifest = self._pool(stack)
+        if manifest is None:
+            return None
+        try:
+            pool = parse_resource(manifest)
+        except SpecInvalidError:
+            return None
+        return pool.key_secret if isinstance(pool, Pool) else None
+
+    def _pool(self, stack: Stack) -> Manifest | None:
+        return self._cache.resource(Ref(Kind.POOL, stack.identity.namespace, stack.pool_name))
+
+    def _own(self, resource: Resource, kind: str) -> Live | None:
+        """The resource's own workload object of a kind, if it exists."""
+        identity = resource.identity
+        live = self._cache.child(Ref(kind, identity.namespace, plane_of(identity).workload))
+        return live if live is not None and live.owner is not None and live.owner.uid == identity.uid else None
+
+    async def _secret_problems(self, resource: Resource, synced: Synced) -> list[SecretProblem]:
+        namespace = resource.identity.namespace
+        pool_secret = ""
+        if isinstance(resource, Stack):
+            pool_secret = sandbox_key_secret(resource, self._pool_key_secret(resource))
+        problems = []
+        for need in secret_needs(resource, pool_secret):
+            secret = synced.secrets.get(need.name) or await self._fetch_secret(namespace, need.name)
+            problem = find_problem(need, secret, namespace)
+            if problem is not None:
+                problems.append(problem)
+        return problems
+
+    async def _fetch_secret(self, namespace: str, name: str) -> Manifest | None:
+        try:
+            return await self._api.fetch(Ref("Secret", namespace, name))
+        except NotFoundError:
+            return None
+
+    def _observe(self, resource: Resource, synced: Synced, problems: Sequence[SecretProblem]) -> Observation:
+        return Observation(
+            deployment=self._own(resource, "Deployment"),
+            autoscaler=self._own(resource, "HorizontalPodAutoscaler"),
+            secret_problems=problems,
+            refusals=synced.refusals,
+            pool=self._pool(resource) if isinstance(resource, Stack) else None,
+        )
+
+    async def _report_invalid(self, manifest: Manifest, message: str, previous: Mapping[str, Any]) -> None:
+        """The rest of the status stays as it was: the children of the last good spec are still there."""
+        identity = identify(manifest)
+        conditions = assess_invalid(message)
+        built = build_conditions(conditions, previous.get("conditions") or (), identity.generation, _now())
+        status = {**previous, "observedGeneration": identity.generation, "conditions": built}
+        await self._report(identity, conditions, status, previous)
+
+    async def _report(
+        self, identity: Identity, conditions: Sequence[Condition], status: Manifest, previous: Mapping[str, Any]
+    ) -> None:
+        """Write the status if it differs, and Events for what changed."""
+        if is_same_status(status, previous):
+            return
+        metadata = {"name": identity.name, "namespace": identity.namespace, "uid": identity.uid}
+        body = {"apiVersion": API_VERSION, "kind": str(identity.kind), "metadata": metadata, "status": status}
+        try:
+            written = await self._api.apply_status(body)
+        except (NotFoundError, ConflictError) as error:
+            raise OwnerGoneError(f"{identity.kind} {identity.name} is gone") from error
+        self._metrics.writes.labels("status").inc()
+        self._cache.put_resource(ref_of(written), written)
+        await self._recorder.record(identity, find_transitions(conditions, previous.get("conditions") or ()))
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,86 @@
+"""Lists everything anew from time to time, because a watch alone can lose news.
+
+kopf does not tell of objects that vanished while a watch was down, and a watch may die without a sign. So each round
+compares a full list with the cache. Liveness hangs on it too: a kind whose changes only lists find has a dead watch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+from rlm_operator.api import KubernetesApi
+from rlm_operator.errors import ApiError
+from rlm_operator.feed import Feed
+from rlm_operator.kinds import RESOURCE_KINDS, WATCHED_CHILD_KINDS
+from rlm_operator.metrics import Metrics
+from rlm_operator.names import FIELD_MANAGER, MANAGED_BY_LABEL
+
+CHILD_SELECTOR = f"{MANAGED_BY_LABEL}={FIELD_MANAGER}"
+
+_log = logging.getLogger(__name__)
+
+
+class Relist:
+    """`period` in seconds; `namespaces` empty means all."""
+
+    def __init__(
+        self, api: KubernetesApi, feed: Feed, metrics: Metrics, namespaces: Sequence[str], period: float
+    ) -> None:
+        self._api = api
+        self._feed = feed
+        self._metrics = metrics
+        self._scopes: list[str | None] = [*namespaces] or [None]
+        self._period = period
+        self._finished = time.monotonic()
+        self._missed: dict[str, int] = {}  # by kind: rounds in a row, see _judge
+        self._events: dict[str, int] = {}
+        self._seen: dict[str, int] = {}
+
+    def count_event(self, kind: str) -> None:
+        """A watch told of an object of this kind."""
+        self._events[kind] = self._events.get(kind, 0) + 1
+        self._metrics.watch_events.labels(kind).inc()
+
+    def problems(self) -> list[str]:
+        """Why the operator should be restarted; empty when all is well."""
+        dead = [kind for kind, rounds in self._missed.items() if rounds > 1]
+        silent = [f"the watch of {kind} is silent while lists find changes" for kind in dead]
+        age = time.monotonic() - self._finished
+        return [*silent, f"no full list for {age:.0f} s"] if age > 5 * self._period + 300 else silent
+
+    async def fill(self) -> None:
+        """The first round: everything that exists becomes known. Raises ApiError."""
+        for kind in (*WATCHED_CHILD_KINDS, *RESOURCE_KINDS):
+            await self._list(kind)
+
+    async def run(self) -> None:
+        """Further rounds, until cancelled."""
+        while True:
+            await asyncio.sleep(self._period)
+            try:
+                for kind in (*WATCHED_CHILD_KINDS, *RESOURCE_KINDS):
+                    events = self._events.get(kind, 0)
+                    self._judge(kind, await self._list(kind), events)
+                self._finished = time.monotonic()
+            except ApiError as error:
+                _log.warning("relist: %s", error)
+
+    async def _list(self, kind: str) -> int:
+        selector = None if kind in RESOURCE_KINDS else CHILD_SELECTOR
+        missed = 0
+        for namespace in self._scopes:
+            listing = await self._api.fetch_list(kind, namespace, selector)
+            missed += self._feed.replace(kind, namespace, listing.items, listing.version)
+        return missed
+
+    def _judge(self, kind: str, missed: int, events: int) -> None:
+        """Count rounds in a row in which changes were missed though no watch event came since the round before."""
+        quiet = events == self._seen.get(kind, 0)
+        self._seen[kind] = self._events.get(kind, 0)
+        self._missed[kind] = self._missed.get(kind, 0) + 1 if missed and quiet else 0
+        if missed:
+            self._metrics.missed_changes.labels(kind).inc(missed)
+            _log.info("relist: %d changes of %s that no watch had told of", missed, kind)

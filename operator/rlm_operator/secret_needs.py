@@ -1,0 +1,94 @@
+"""Which Secrets a resource's pods mount, and what is wrong with the ones that are there. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rlm_operator.conditions import Reason
+from rlm_operator.names import API_KEY, stack_key_secret
+from rlm_operator.objects.inference import user_key_secret
+from rlm_operator.resource import Pool, Resource, Stack
+
+
+@dataclass(frozen=True)
+class SecretNeed:
+    """One Secret: the entry that must be in it (None: any), what for, and who makes it."""
+
+    name: str
+    key: str | None
+    purpose: str
+    made_by_operator: bool = False
+
+
+@dataclass(frozen=True)
+class SecretProblem:
+    """Why pods can not use a Secret."""
+
+    reason: Reason
+    message: str
+
+
+def secret_needs(resource: Resource, sandbox_secret: str) -> list[SecretNeed]:
+    """`sandbox_secret`: of a stack, the Secret with its pool's key."""
+    match resource:
+        case Stack():
+            return _stack_needs(resource, sandbox_secret)
+        case Pool():
+            made = resource.spec.auth.secret_ref is None
+            return [SecretNeed(resource.key_secret, API_KEY, "keys of the sandbox's callers", made_by_operator=made)]
+
+
+def find_problem(need: SecretNeed, secret: Mapping[str, Any] | None, namespace: str) -> SecretProblem | None:
+    """None when the Secret is fine. Its content is looked at for emptiness alone."""
+    if secret is None:
+        return SecretProblem(
+            Reason.SECRET_MISSING,
+            f'Secret "{need.name}" ({need.purpose}) does not exist in namespace "{namespace}": '
+            + ("the operator is about to make it" if need.made_by_operator else _create(need, namespace)),
+        )
+    filled = [key for key, value in (secret.get("data") or {}).items() if _is_filled(value)]
+    if need.key is None and not filled:
+        return SecretProblem(
+            Reason.SECRET_KEY_MISSING,
+            f'Secret "{need.name}" ({need.purpose}) holds no key: add an entry such as "{API_KEY}"',
+        )
+    if need.key is not None and need.key not in filled:
+        advice = "delete the Secret and the operator makes it anew" if need.made_by_operator else "add it"
+        return SecretProblem(
+            Reason.SECRET_KEY_MISSING,
+            f'Secret "{need.name}" ({need.purpose}) has no entry "{need.key}", or an empty one: {advice}',
+        )
+    return None
+
+
+def _stack_needs(stack: Stack, sandbox_secret: str) -> list[SecretNeed]:
+    spec, users = stack.spec, user_key_secret(stack)
+    made = users == stack_key_secret(stack.identity.name) and spec.inference.auth.secret_ref is None
+    needs: list[SecretNeed] = []
+    if users:
+        needs.append(SecretNeed(users, API_KEY if made else None, "keys of the endpoint's callers", made))
+    if key := spec.model.api_key_secret_ref:
+        needs.append(SecretNeed(key.name, key.key, "API key of the root model"))
+    if spec.sub_model and (key := spec.sub_model.api_key_secret_ref):
+        needs.append(SecretNeed(key.name, key.key, "API key of the sub model"))
+    generated = spec.owned_pool is not None and spec.owned_pool.auth.secret_ref is None
+    needs.append(SecretNeed(sandbox_secret, API_KEY, "key of the sandbox pool", generated))
+    return needs
+
+
+def _create(need: SecretNeed, namespace: str) -> str:
+    return (
+        f"create it with: kubectl create secret generic {need.name} -n {namespace} "
+        f"--from-literal={need.key or API_KEY}=YOUR-KEY"
+    )
+
+
+def _is_filled(encoded: str) -> bool:
+    try:
+        return bool(base64.b64decode(encoded or "").strip())
+    except binascii.Error:
+        return False

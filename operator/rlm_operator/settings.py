@@ -1,0 +1,62 @@
+"""Settings of the operator: command-line options, each also a variable `RLM_OPERATOR_…`; options win.
+
+Parsed once by `__main__.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from rlm_operator.inputs import Images, default_images
+
+
+class Settings(BaseSettings):
+    """Reconciles RLMStack and SandboxPool resources of a Kubernetes cluster.
+
+    Every option can also be given as a variable: --inference-image is RLM_OPERATOR_INFERENCE_IMAGE.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="RLM_OPERATOR_",
+        cli_kebab_case=True,
+        cli_prog_name="python -m rlm_operator",
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+        extra="ignore",
+    )
+
+    kubeconfig: Annotated[
+        Path | None,
+        Field(description="kubeconfig file; without it the pod's account, or else the usual kubeconfig, is used"),
+    ] = None
+    context: Annotated[str | None, Field(description="context of the kubeconfig")] = None
+    namespaces: Annotated[
+        str, Field(description="namespaces to serve, comma-separated; empty serves the whole cluster")
+    ] = ""
+    inference_image: Annotated[
+        str | None, Field(description="image of the inference pods; the usual one has this version as its tag")
+    ] = None
+    sandbox_image: Annotated[
+        str | None, Field(description="image of the sandbox pods; the usual one has this version as its tag")
+    ] = None
+    workers: Annotated[int, Field(description="resources that are reconciled at once", ge=1, le=64)] = 4
+    resync_seconds: Annotated[
+        float, Field(description="time between full lists, which repair what a watch lost", ge=1, le=3600)
+    ] = 120
+    metrics_host: Annotated[str, Field(description="address of /healthz, /readyz and /metrics")] = "0.0.0.0"
+    metrics_port: Annotated[int, Field(description="port of /healthz, /readyz and /metrics", ge=0, le=65535)] = 8080
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="least severe level")] = "INFO"
+    log_format: Annotated[Literal["json", "text"], Field(description="form of log lines")] = "json"
+
+    @property
+    def images(self) -> Images:
+        usual = default_images()
+        return Images(inference=self.inference_image or usual.inference, sandbox=self.sandbox_image or usual.sandbox)
+
+    @property
+    def namespace_list(self) -> list[str]:
+        return [name.strip() for name in self.namespaces.split(",") if name.strip()]

@@ -1,0 +1,169 @@
+"""The status of a stack or pool, from what was observed. Pure: no clock, no cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlm_operator.conditions import Condition, ConditionType, Reason, build_conditions
+from rlm_operator.endpoint import External
+from rlm_operator.errors import ApiError
+from rlm_operator.kinds import Ref
+from rlm_operator.live import Live
+from rlm_operator.names import pool_url, stack_url
+from rlm_operator.objects.owner import plane_of
+from rlm_operator.render import model_endpoints
+from rlm_operator.resource import Manifest, Pool, Resource, Stack
+from rlm_operator.rollout import Rollout, autoscaler_condition, rollout_conditions
+from rlm_operator.secret_needs import SecretProblem
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A child that could not be written, and why, in the API server's words or ours."""
+
+    ref: Ref
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the cluster shows after a reconcile. `pool` is None when a stack's pool does not exist."""
+
+    deployment: Live | None
+    autoscaler: Live | None
+    secret_problems: Sequence[SecretProblem]
+    refusals: Sequence[Refusal]
+    pool: Mapping[str, Any] | None
+
+
+def refusal_of(ref: Ref, error: ApiError) -> Refusal:
+    """The condition's reason for an API server's refusal."""
+    reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in error.message else Reason.CHILD_REFUSED
+    return Refusal(ref, reason, error.message)
+
+
+def assess(resource: Resource, observation: Observation) -> list[Condition]:
+    """Every condition of the resource; Ready comes first and repeats the gravest trouble among the others."""
+    rollout = Rollout.of(observation.deployment)
+    available, progressing = rollout_conditions(rollout)
+    gates = [_degraded(observation.refusals), _secrets_ready(observation.secret_problems)]
+    further: list[Condition] = []
+    if isinstance(resource, Stack):
+        gates.append(_pool_ready(resource, observation.pool))
+        further.append(_network_isolated(resource))
+    workload = resource.spec.inference if isinstance(resource, Stack) else resource.spec
+    if workload.autoscaling is not None:
+        further.append(autoscaler_condition(observation.autoscaler))
+    # A rollout that is stuck explains why pods are missing, so it speaks first.
+    gates += [progressing, available]
+    trouble = next((gate for gate in gates if not gate.is_good), None)
+    ready = (
+        Condition(ConditionType.READY, True, Reason.READY, _ready_message(resource))
+        if trouble is None
+        else Condition(ConditionType.READY, False, trouble.reason, trouble.message)
+    )
+    return [ready, *gates, *further]
+
+
+def assess_invalid(message: str) -> list[Condition]:
+    """The conditions of a resource whose spec can not be read."""
+    words = f"{message}; correct the spec, or bring CRDs and operator to the same version"
+    return [
+        Condition(ConditionType.READY, False, Reason.INVALID_SPEC, words),
+        Condition(ConditionType.DEGRADED, True, Reason.INVALID_SPEC, words),
+    ]
+
+
+def build_status(
+    resource: Resource,
+    observation: Observation,
+    conditions: Sequence[Condition],
+    previous: Mapping[str, Any],
+    now: str,
+) -> Manifest:
+    """The whole status. `previous` gives transition times, `now` is RFC 3339."""
+    identity = resource.identity
+    rollout = Rollout.of(observation.deployment)
+    selector = plane_of(identity).selector
+    status: Manifest = {
+        "observedGeneration": identity.generation,
+        "desiredReplicas": rollout.desired,
+        "replicas": rollout.replicas,
+        "readyReplicas": rollout.ready,
+        "availableReplicas": rollout.available,
+        "updatedReplicas": rollout.updated,
+        "selector": ",".join(f"{key}={value}" for key, value in selector.items()),
+        "url": _url(resource),
+    }
+    if isinstance(resource, Stack):
+        status["sandboxPool"] = resource.pool_name
+    status["conditions"] = build_conditions(conditions, previous.get("conditions") or (), identity.generation, now)
+    return status
+
+
+def _degraded(refusals: Sequence[Refusal]) -> Condition:
+    if not refusals:
+        return Condition(ConditionType.DEGRADED, False, Reason.AS_EXPECTED, "All children are as they should be.")
+    words = "; ".join(f"{refusal.ref}: {refusal.message}" for refusal in refusals)
+    return Condition(ConditionType.DEGRADED, True, refusals[0].reason, words)
+
+
+def _secrets_ready(problems: Sequence[SecretProblem]) -> Condition:
+    if not problems:
+        return Condition(ConditionType.SECRETS_READY, True, Reason.SECRETS_FOUND, "All Secrets that pods mount exist.")
+    words = "; ".join(problem.message for problem in problems)
+    return Condition(ConditionType.SECRETS_READY, False, problems[0].reason, words)
+
+
+def _pool_ready(stack: Stack, pool: Mapping[str, Any] | None) -> Condition:
+    kind = ConditionType.SANDBOX_POOL_READY
+    name, namespace = stack.pool_name, stack.identity.namespace
+    if pool is None:
+        words = f'SandboxPool "{name}" does not exist in namespace "{namespace}": ' + (
+            "create it, or name another in sandboxPoolRef"
+            if stack.spec.sandbox_pool_ref
+            else "the operator is about to make it"
+        )
+        return Condition(kind, False, Reason.POOL_MISSING, words)
+    for condition in (pool.get("status") or {}).get("conditions") or ():
+        if condition["type"] == ConditionType.READY and condition["status"] == "True":
+            return Condition(kind, True, Reason.POOL_READY, f'SandboxPool "{name}" is ready.')
+        if condition["type"] == ConditionType.READY:
+            words = f'SandboxPool "{name}" is not ready: {condition["message"]}'
+            return Condition(kind, False, Reason.POOL_NOT_READY, words)
+    return Condition(kind, False, Reason.POOL_NOT_READY, f'SandboxPool "{name}" has no status yet: wait a moment')
+
+
+def _network_isolated(stack: Stack) -> Condition:
+    kind = ConditionType.NETWORK_ISOLATED
+    settings = stack.spec.network_policy
+    if settings.management == "Unmanaged":
+        words = (
+            "networkPolicy.management is Unmanaged: the operator restricts sandbox pods only; "
+            "restrict the inference pods with a policy of your own"
+        )
+        return Condition(kind, False, Reason.POLICY_UNMANAGED, words)
+    wide = sorted({endpoint.host for endpoint in model_endpoints(stack) if isinstance(endpoint, External)})
+    if wide and not settings.egress.rules:
+        words = (
+            f"Inference pods may reach the public Internet at the port of {', '.join(wide)}, which is wider than one "
+            "host, because NetworkPolicies know no names: networkPolicy.egress.rules narrows it to addresses."
+        )
+        return Condition(kind, True, Reason.POLICY_APPLIED, words)
+    return Condition(kind, True, Reason.POLICY_APPLIED, "Inference pods may reach DNS, their pool and the models only.")
+
+
+def _url(resource: Resource) -> str:
+    identity = resource.identity
+    match resource:
+        case Stack():
+            return stack_url(identity.name, identity.namespace, resource.spec.inference.service.port)
+        case Pool():
+            return pool_url(identity.name, identity.namespace)
+
+
+def _ready_message(resource: Resource) -> str:
+    return f"Answers at {_url(resource)}."

@@ -1,0 +1,51 @@
+"""Workers: take keys off the queue and reconcile them, one at a time each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from rlm_operator.errors import OperatorError
+from rlm_operator.kinds import Ref
+from rlm_operator.metrics import Metrics
+from rlm_operator.reconcile import Reconciler
+from rlm_operator.workqueue import WorkQueue
+
+_LONGEST_RECONCILE_SECONDS: Final = 120
+
+_log = logging.getLogger(__name__)
+
+
+async def work(queue: WorkQueue, reconciler: Reconciler, metrics: Metrics) -> None:
+    """Run until the queue is closed."""
+    while (key := await queue.get()) is not None:
+        metrics.queue_depth.set(len(queue))
+        try:
+            with metrics.reconcile_seconds.labels(key.kind).time():
+                result = await _reconcile(key, queue, reconciler)
+            metrics.reconciles.labels(key.kind, result).inc()
+        finally:
+            queue.done(key)
+
+
+async def _reconcile(key: Ref, queue: WorkQueue, reconciler: Reconciler) -> str:
+    """Reconcile once and plan the next time; returns the result's name for the metrics."""
+    try:
+        async with asyncio.timeout(_LONGEST_RECONCILE_SECONDS):
+            outcome = await reconciler.reconcile(key)
+    except (OperatorError, TimeoutError) as error:
+        delay = queue.retry(key)
+        _log.warning("%s in %s: %s; next try in %.1f s", key, key.namespace, error or "took too long", delay)
+        return "failed"
+    except Exception:  # noqa: BLE001 - a defect that one resource uncovers must not stop the others
+        delay = queue.retry(key)
+        _log.exception("%s in %s failed; next try in %.1f s", key, key.namespace, delay)
+        return "failed"
+    if outcome.refused:
+        queue.retry(key)
+        return "refused"
+    queue.forget_failures(key)
+    if outcome.again is not None:
+        queue.add_after(key, outcome.again)
+    return "synced"

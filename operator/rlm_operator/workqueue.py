@@ -1,0 +1,102 @@
+"""Queue of custom resources to reconcile: one entry per resource, one worker per resource, waits after failures.
+
+Kubernetes controllers call this a rate-limited work queue. A key that is added while it is being worked on runs once
+more afterwards, so no event is lost and none is handled twice at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+import time
+from typing import Final
+
+from rlm_operator.kinds import Ref
+
+_FIRST_BACKOFF_SECONDS: Final = 0.5
+_LONGEST_BACKOFF_SECONDS: Final = 120.0
+
+
+class WorkQueue:
+    """All times are seconds on the monotonic clock. For one event loop."""
+
+    def __init__(self) -> None:
+        self._ready: dict[Ref, None] = {}
+        self._busy: set[Ref] = set()
+        self._dirty: set[Ref] = set()
+        self._failures: dict[Ref, int] = {}
+        self._due: dict[Ref, float] = {}
+        self._timers: list[tuple[float, Ref]] = []
+        self._wake = asyncio.Event()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    def add(self, key: Ref) -> None:
+        """Run as soon as a worker is free; takes the place of a later run."""
+        self._due.pop(key, None)
+        if key in self._busy:
+            self._dirty.add(key)
+        else:
+            self._ready[key] = None
+            self._wake.set()
+
+    def add_after(self, key: Ref, delay: float) -> None:
+        """Run in `delay` seconds, give or take a tenth, unless an earlier run is planned."""
+        due = time.monotonic() + delay * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, guards nothing
+        if key in self._ready or self._due.get(key, due + 1) <= due:
+            return
+        self._due[key] = due
+        heapq.heappush(self._timers, (due, key))
+        self._wake.set()
+
+    def retry(self, key: Ref) -> float:
+        """Run again after a wait that doubles with each failure in a row; returns that wait."""
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        # Bounded before the power: the count has no bound.
+        delay = min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 16))
+        self.add_after(key, delay)
+        return delay
+
+    def forget_failures(self, key: Ref) -> None:
+        self._failures.pop(key, None)
+
+    def close(self) -> None:
+        """Every `get` returns None from now on."""
+        self._closed = True
+        self._wake.set()
+
+    async def get(self) -> Ref | None:
+        """Wait for the next key; the caller must call `done` with it. None when the queue is closed."""
+        while not self._closed:
+            wait = self._promote()
+            if self._ready:
+                key = next(iter(self._ready))
+                del self._ready[key]
+                self._busy.add(key)
+                return key
+            self._wake.clear()
+            try:
+                # Not asyncio.wait_for: kopf cancels tasks that it does not know, as wait_for makes on Python 3.11.
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+        return None
+
+    def done(self, key: Ref) -> None:
+        self._busy.discard(key)
+        if key in self._dirty:
+            self._dirty.discard(key)
+            self.add(key)
+
+    def _promote(self) -> float | None:
+        """Make due keys ready; returns the time until the next one is due."""
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            due, key = heapq.heappop(self._timers)
+            if self._due.get(key) == due:
+                self.add(key)
+        return self._timers[0][0] - now if self._timers else None
