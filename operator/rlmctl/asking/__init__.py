@@ -1,0 +1,1 @@
+"""Asking a question: reading the context, sending it, showing the trajectory as it comes."""

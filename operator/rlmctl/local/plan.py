@@ -1,0 +1,143 @@
+"""What `rlmctl dev` is about to start: from manifest files to local processes, in a folder for their Secrets.
+
+Called by `local/stack.py`. The operator's own renderers are used, so a stack here is what the operator would create.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlm_operator.errors import SpecInvalidError
+from rlm_operator.inputs import default_images
+from rlm_operator.objects.inference import user_key_secret
+from rlm_operator.render import render_all, sandbox_key_secret
+from rlm_operator.resource import Kind, Manifest, Pool, Stack, is_resource, parse_resource
+from rlmctl.errors import InputError
+from rlmctl.local.model_choice import ModelChoice, apply_choice, choose_model
+from rlmctl.local.processes import (
+    LOOPBACK,
+    LocalContainer,
+    LocalProcess,
+    Neighbourhood,
+    build_process,
+    find_containers,
+    free_port,
+    select_essentials,
+)
+from rlmctl.local.ready_file import ReadyInfo
+from rlmctl.local.secret_store import SecretStore
+from rlmctl.render import load_documents
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`processes` in the order of their start; `info` lacks the pids; `notes` are for the user."""
+
+    choice: ModelChoice
+    processes: list[LocalProcess]
+    info: ReadyInfo
+    notes: list[str]
+    served_model: str
+
+
+def build_plan(files: Sequence[Path], environment: Mapping[str, str], folder: Path) -> Plan:
+    """Secrets are written below `folder`. Raises InputError for files that cannot be run."""
+    try:
+        documents = load_documents(files)
+        return _plan(documents, environment, folder)
+    except SpecInvalidError as error:
+        raise InputError(str(error)) from error
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename}: {error.strerror}") from error
+
+
+def _plan(documents: Sequence[Manifest], environment: Mapping[str, str], folder: Path) -> Plan:
+    document = _only_stack(documents)
+    store = SecretStore(documents)
+    choice = choose_model(document, store, environment)
+    stand_in_port = free_port()
+    stand_in_url = f"http://{LOOPBACK}:{stand_in_port}/v1"
+    stack = parse_resource(apply_choice(choice, document, store, environment, stand_in_url))
+    if not isinstance(stack, Stack):
+        raise InputError(f"{stack.identity.name} is not an RLMStack")
+    pool = _referenced_pool(stack, documents)
+    user_secret = user_key_secret(stack)
+    sandbox_secret = sandbox_key_secret(stack, pool.key_secret if pool else None)
+    for name in filter(None, (user_secret, sandbox_secret)):
+        store.generate(name)
+
+    manifests = render_all([stack, *([pool] if pool else [])], default_images())
+    containers = find_containers(manifests)
+    neighbourhood = Neighbourhood(manifests, containers)
+    essentials = select_essentials(environment)
+    processes = [
+        build_process(container, neighbourhood, _write_volumes(container, store, folder / container.name), essentials)
+        for container in containers
+    ]
+    if choice.source == "stand-in":
+        processes.insert(0, _stand_in(stand_in_port, essentials))
+    urls = {container.name: container.url for container in containers}
+    info = ReadyInfo(
+        endpoint=urls["inference"],
+        api_key=store.first_key(user_secret) if user_secret else None,
+        sandbox_url=urls["sandbox"],
+        sandbox_key=store.first_key(sandbox_secret),
+        model_url=stack.spec.model.base_url,
+        pids={},
+    )
+    return Plan(
+        choice=choice,
+        processes=processes,
+        info=info,
+        notes=[note for container in containers for note in _notes(container)],
+        served_model=stack.spec.inference.served_model_name or stack.spec.model.name,
+    )
+
+
+def _only_stack(documents: Sequence[Manifest]) -> Manifest:
+    stacks = [each for each in documents if is_resource(each) and each["kind"] == Kind.STACK]
+    if len(stacks) != 1:
+        raise InputError(f"one RLMStack is run at a time and the files hold {len(stacks)}: name files with exactly one")
+    return stacks[0]
+
+
+def _referenced_pool(stack: Stack, documents: Sequence[Manifest]) -> Pool | None:
+    """The pool of the files that the stack refers to; None when it brings its own."""
+    if stack.spec.sandbox_pool_ref is None:
+        return None
+    for document in documents:
+        if is_resource(document) and document["kind"] == Kind.POOL:
+            pool = parse_resource(document)
+            if isinstance(pool, Pool) and pool.identity.name == stack.pool_name:
+                return pool
+    raise InputError(f"the stack refers to SandboxPool {stack.pool_name}, which is not in the files: add its file (-f)")
+
+
+def _write_volumes(container: LocalContainer, store: SecretStore, folder: Path) -> dict[str, Path]:
+    """A local folder for each volume: Secrets filled, scratch empty."""
+    folders: dict[str, Path] = {}
+    for name, volume in container.volumes.items():
+        folders[name] = folder / name
+        if "secret" in volume:
+            store.write_volume(folders[name], volume["secret"])
+        else:
+            folders[name].mkdir(mode=0o700, parents=True)
+    return folders
+
+
+def _stand_in(port: int, essentials: Mapping[str, str]) -> LocalProcess:
+    return LocalProcess(
+        name="model",
+        command=[sys.executable, "-m", "runtime.inference.demo_model", "--port", str(port)],
+        environment=dict(essentials),
+        ready_url=f"http://{LOOPBACK}:{port}/readyz",
+    )
+
+
+def _notes(container: LocalContainer) -> list[str]:
+    if container.replicas == 1:
+        return []
+    return [f"{container.name}: {container.replicas} replicas in a cluster, one process here"]
