@@ -18,6 +18,19 @@ help: ## list the targets
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+guest: .venv/installed ## compile the WASM guest into the user's cache (once per version and CPU)
+	@$(BIN)/python -m runtime.sandbox.compile_guest
+
+test: guest ## everything that runs on this machine: unit, services with real WASM, operator on a real control plane
+	@$(BIN)/python -m tests.controlplane.binaries
+	@$(BIN)/pytest
+
+check: .venv/installed ## format, lint, types, import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
 lock: ## write requirements.lock anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 \
