@@ -21,6 +21,9 @@ help: ## list the targets
 guest: .venv/installed ## compile the WASM guest into the user's cache (once per version and CPU)
 	@$(BIN)/python -m runtime.sandbox.compile_guest
 
+demo: guest ## answer a question over the Python standard library's sources, here and now, without a cluster
+	@$(BIN)/rlmctl demo -f config/samples/quickstart.yaml
+
 test: guest ## everything that runs on this machine: unit, services with real WASM, operator on a real control plane
 	@$(BIN)/python -m tests.controlplane.binaries
 	@$(BIN)/pytest
@@ -30,6 +33,10 @@ check: .venv/installed ## format, lint, types, import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+clean: ## remove what was made in this folder, the virtual environment included
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: ## write requirements.lock anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv

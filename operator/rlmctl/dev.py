@@ -23,7 +23,7 @@ ready
   endpoint   {endpoint}/v1
   API key    {key}
 
-  rlmctl ask "How many lines contain TODO?" --context PATH{ready}
+  {environment}rlmctl ask "How many lines contain TODO?" --context PATH
 
   curl {endpoint}/v1/chat/completions -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
     -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "How many words are there?"}}]}}'
@@ -67,10 +67,11 @@ async def _run(files: list[Path], path: Path, console: Console, logs: LogPrinter
         async with running_stack(files, os.environ, say, logs, rewrite) as stack:
             running.append(stack)
             rewrite()
-            say(_greeting(stack.info(), stack.plan.served_model, None if is_default else path))
+            say(_greeting(stack.info(), stack.plan.served_model, is_default))
             await stack.supervisor.wait_for_failure()
 
 
-def _greeting(info: ReadyInfo, model: str, ready_path: Path | None) -> str:
-    ready = f" --endpoint {info.endpoint} --api-key {info.api_key or 'none'}" if ready_path else ""
-    return _EXAMPLE.format(endpoint=info.endpoint, key=info.api_key or "none", model=model, ready=ready)
+def _greeting(info: ReadyInfo, model: str, is_default: bool) -> str:
+    key = info.api_key or "none"
+    environment = "" if is_default else f"RLM_ENDPOINT={info.endpoint} RLM_API_KEY={key} "
+    return _EXAMPLE.format(endpoint=info.endpoint, key=key, model=model, environment=environment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from rlmctl.local.plan import Plan, build_plan
 from rlmctl.local.ready_file import ReadyInfo
 from rlmctl.local.supervisor import Supervisor
 
+_FOLDER_PREFIX: Final = "rlmctl-"
 _READY_SECONDS: Final = 300.0
 """The first start on a machine may compile the guest."""
 
@@ -49,7 +51,8 @@ async def running_stack(
 
     Raises InputError for files that cannot be used, StartError when a process cannot be kept running.
     """
-    with tempfile.TemporaryDirectory(prefix="rlmctl-") as folder:  # mode 0700
+    _remove_leftovers()
+    with tempfile.TemporaryDirectory(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-") as folder:  # mode 0700
         plan = build_plan(files, environment, Path(folder))
         for line in (plan.choice.say, *plan.notes):
             say(line)
@@ -62,3 +65,11 @@ async def running_stack(
                 say(f"{process.name} is ready")
             yield LocalStack(plan, supervisor)
             say("stopping all processes")
+
+
+def _remove_leftovers() -> None:
+    """Folders with keys of runs that were killed before they could remove them. The name holds the owner's pid."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*-*"):
+        pid = folder.name.removeprefix(_FOLDER_PREFIX).split("-", 1)[0]
+        if pid.isdigit() and folder.stat().st_uid == os.getuid() and not Path("/proc", pid).exists():
+            shutil.rmtree(folder, ignore_errors=True)
