@@ -15,12 +15,14 @@ from runtime.inference.engine import Engine
 from runtime.inference.envelope import build_middleware
 from runtime.inference.hosting import Hosting
 from runtime.inference.models_api import ModelsApi
+from runtime.inference.replies import Pace
 from runtime.inference.runs_api import RunsApi
 from runtime.inference.settings import InferenceSettings
 from runtime.keyring import KeyRing
 from runtime.web import Listening, Operations, Server, request_id_middleware, set_request_id
 
 SHUTDOWN_TIMEOUT: Final = 5.0
+DEFAULT_PACE: Final = Pace()
 
 
 def build_server(
@@ -28,6 +30,7 @@ def build_server(
     engine: Engine,
     keys: KeyRing | None,
     on_listening: Callable[[Listening], None] | None = None,
+    pace: Pace = DEFAULT_PACE,
 ) -> Server:
     """The service, not yet listening. `keys` None: authentication is disabled."""
     hosting = Hosting(engine)
@@ -36,7 +39,8 @@ def build_server(
         middlewares=[request_id_middleware, build_middleware(keys, engine.metrics)],
     )
     app.on_response_prepare.append(set_request_id)
-    chat, runs, models = ChatApi(settings, hosting), RunsApi(settings, hosting), ModelsApi(settings.served_model)
+    chat, runs = ChatApi(settings, hosting, pace), RunsApi(settings, hosting, pace)
+    models = ModelsApi(settings.served_model)
     app.router.add_post("/v1/chat/completions", chat.post_chat_completions)
     app.router.add_post("/rlm/v1/runs", runs.post_runs)
     app.router.add_get("/v1/models", models.get_models)

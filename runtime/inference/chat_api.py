@@ -25,7 +25,7 @@ from runtime.inference.options import apply_options
 from runtime.inference.progress import describe_progress
 from runtime.inference.prompts import CHARACTERS_PER_TOKEN
 from runtime.inference.question import Question
-from runtime.inference.replies import follow, open_stream, reply_when_done
+from runtime.inference.replies import Pace, follow, open_stream, reply_when_done
 from runtime.inference.settings import InferenceSettings
 from runtime.inference.usage import Usage
 
@@ -46,9 +46,10 @@ class RunSummary(BaseModel):
 
 
 class ChatApi:
-    def __init__(self, settings: InferenceSettings, hosting: Hosting) -> None:
+    def __init__(self, settings: InferenceSettings, hosting: Hosting, pace: Pace) -> None:
         self._settings = settings
         self._hosting = hosting
+        self._pace = pace
 
     async def post_chat_completions(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
@@ -63,14 +64,14 @@ class ChatApi:
             return await self._stream(request, asked, self._hosting.start(question, limits))
         handle = await start_or_join(self._hosting, request, body, question, limits)
         renderer = _Renderer(asked, handle.id)
-        return await reply_when_done(request, handle, renderer.completion)
+        return await reply_when_done(request, handle, renderer.completion, self._pace)
 
     async def _stream(self, request: web.Request, asked: ChatRequest, handle: RunHandle) -> web.StreamResponse:
         renderer = _Renderer(asked, handle.id)
         async with open_stream(request, handle) as response:
             await response.write(renderer.delta({"role": "assistant", "content": ""}))
             last: RunCompleted | RunFailed | None = None
-            async for event in follow(handle, response):
+            async for event in follow(handle, response, self._pace):
                 match event:
                     case RunCompleted() | RunFailed():
                         last = event

@@ -22,9 +22,9 @@ from runtime.inference.question import Question
 from runtime.inference.run import Narrator
 from runtime.inference.runner import run_question
 
-LINGER: Final = 10.0  # seconds
 HELD: Final = 60.0  # seconds that a finished run can still be joined
 DRAIN_TIMEOUT: Final = 20.0  # seconds; below the 30 that Kubernetes grants by default
+CANCEL_TIMEOUT: Final = 5.0  # seconds that a cancelled run gets to end its session
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Hosting:
         for task in left:
             task.cancel()
         if left:
-            await asyncio.wait(left, timeout=LINGER)
+            await asyncio.wait(left, timeout=CANCEL_TIMEOUT)
 
     @property
     def draining(self) -> bool:

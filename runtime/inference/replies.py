@@ -9,22 +9,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
 
 from runtime.inference.errors import InferenceError
 from runtime.inference.events import RunCompleted, RunFailed, TrajectoryEvent
-from runtime.inference.hosting import LINGER, RunHandle
+from runtime.inference.hosting import RunHandle
 
-HEARTBEAT: Final = 10.0  # seconds between signs of life
-QUIET: Final = 30.0  # seconds until a plain reply begins with white space, so that no proxy gives up on it
 PING: Final = b": ping\n\n"
 _STREAM_HEADERS: Final = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-cache",
     "X-Accel-Buffering": "no",  # nginx would hold events back
 }
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds; the tests of what happens late use smaller ones."""
+
+    heartbeat: float = 10.0  # between signs of life
+    quiet: float = 30.0  # until a plain reply begins with white space, so that no proxy gives up on it
+    linger: float = 10.0  # that a run goes on for a plain request whose caller is gone
 
 
 @asynccontextmanager
@@ -37,13 +45,13 @@ async def open_stream(request: web.Request, handle: RunHandle) -> AsyncIterator[
         await response.write_eof()
 
 
-async def follow(handle: RunHandle, response: web.StreamResponse) -> AsyncIterator[TrajectoryEvent]:
+async def follow(handle: RunHandle, response: web.StreamResponse, pace: Pace) -> AsyncIterator[TrajectoryEvent]:
     """The run's events up to its last, with a heartbeat on the stream whenever there is none for a while.
 
     A run that was cancelled from inside (the service drains) ends without a last event.
     """
     while True:
-        event = await _next_event(handle, HEARTBEAT)
+        event = await _next_event(handle, pace.heartbeat)
         if event is not None:
             yield event
             if isinstance(event, RunCompleted | RunFailed):
@@ -70,18 +78,18 @@ async def _next_event(handle: RunHandle, within: float) -> TrajectoryEvent | Non
 
 
 async def reply_when_done(
-    request: web.Request, handle: RunHandle, render: Callable[[RunCompleted], bytes]
+    request: web.Request, handle: RunHandle, render: Callable[[RunCompleted], bytes], pace: Pace
 ) -> web.StreamResponse:
     """One JSON body. Raises what the run raised while the status can still say it; later the connection is cut, so
     that an error never looks like an answer, and the client's retry gets the true status."""
-    with handle.attend(linger=LINGER):
-        if await handle.finished(within=QUIET):
+    with handle.attend(linger=pace.linger):
+        if await handle.finished(within=pace.quiet):
             return web.Response(body=render(handle.result()), content_type="application/json")
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         while True:
             await response.write(b"\n")
-            if await handle.finished(within=HEARTBEAT):
+            if await handle.finished(within=pace.heartbeat):
                 break
         try:
             body = render(handle.result())

@@ -15,7 +15,7 @@ from runtime.inference.hosting import Hosting, RunHandle
 from runtime.inference.joining import start_or_join
 from runtime.inference.options import apply_options
 from runtime.inference.question import Question
-from runtime.inference.replies import follow, open_stream, reply_when_done
+from runtime.inference.replies import Pace, follow, open_stream, reply_when_done
 from runtime.inference.runs_request import RunRequest
 from runtime.inference.settings import InferenceSettings
 from runtime.inference.usage import Usage
@@ -34,18 +34,29 @@ class RunReply(BaseModel):
 
 
 class RunsApi:
-    def __init__(self, settings: InferenceSettings, hosting: Hosting) -> None:
+    def __init__(self, settings: InferenceSettings, hosting: Hosting, pace: Pace) -> None:
         self._settings = settings
         self._hosting = hosting
+        self._pace = pace
 
     async def post_runs(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         asked, question = await asyncio.to_thread(_parse, body)
         limits = apply_options(self._settings.limits, asked.options, "options")
         if asked.stream:
-            return await _stream(request, self._hosting.start(question, limits))
+            return await self._stream(request, self._hosting.start(question, limits))
         handle = await start_or_join(self._hosting, request, body, question, limits)
-        return await reply_when_done(request, handle, _render)
+        return await reply_when_done(request, handle, _render, self._pace)
+
+    async def _stream(self, request: web.Request, handle: RunHandle) -> web.StreamResponse:
+        async with open_stream(request, handle) as response:
+            last = None
+            async for event in follow(handle, response, self._pace):
+                last = event
+                await response.write(frame_event(event))
+            if not isinstance(last, RunCompleted | RunFailed):
+                await response.write(frame_event(_build_drained(handle.id, last.seq + 1 if last else 0)))
+        return response
 
 
 def _parse(body: bytes) -> tuple[RunRequest, Question]:
@@ -61,17 +72,6 @@ def _parse(body: bytes) -> tuple[RunRequest, Question]:
 
 def _render(done: RunCompleted) -> bytes:
     return RunReply.model_validate(done.model_dump(include=set(RunReply.model_fields))).model_dump_json().encode()
-
-
-async def _stream(request: web.Request, handle: RunHandle) -> web.StreamResponse:
-    async with open_stream(request, handle) as response:
-        last = None
-        async for event in follow(handle, response):
-            last = event
-            await response.write(frame_event(event))
-        if not isinstance(last, RunCompleted | RunFailed):
-            await response.write(frame_event(_build_drained(handle.id, last.seq + 1 if last else 0)))
-    return response
 
 
 def _build_drained(run_id: str, seq: int) -> RunFailed:

@@ -22,6 +22,8 @@ from runtime.wire import CellReply, HostCall
 
 MAX_BATCH: Final = 10_000
 PREVIEW_CHARACTERS: Final = 200
+MAX_REPLY_CHARACTERS: Final = 5 * 1024 * 1024  # at most 4 bytes each: what the sandbox takes in one request
+_TOO_LONG: Final = "the answers of this batch are too long to be handed over at once; ask fewer prompts in one batch"
 
 
 class SubCallRequest(BaseModel):
@@ -55,8 +57,10 @@ async def answer_call(run: Run, call: HostCall) -> CellReply:
                 group.create_task(_answer_one(run, index, prompt, request.model))
                 for index, prompt in enumerate(request.prompts)
             ]
-    reply = SubCallReply(answers=[task.result() for task in tasks])
-    return await run.session.resume(call, result=reply.model_dump_json())
+    reply = SubCallReply(answers=[task.result() for task in tasks]).model_dump_json()
+    if len(reply) > MAX_REPLY_CHARACTERS:
+        return await run.session.resume(call, error=_TOO_LONG)
+    return await run.session.resume(call, result=reply)
 
 
 async def _answer_one(run: Run, index: int, prompt: str, model: str | None) -> str:

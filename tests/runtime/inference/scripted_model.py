@@ -32,6 +32,14 @@ class Hang:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """A reply that waits until the test opens it."""
+
+    opened: asyncio.Event
+    text: str
+
+
+@dataclass(frozen=True)
 class Raw:
     """A body of 200 that may be anything."""
 
@@ -39,7 +47,7 @@ class Raw:
     content_type: str = "application/json"
 
 
-Reply = str | Failure | Hang | Raw
+Reply = str | Failure | Hang | Gate | Raw
 SubRule = Callable[[str], Reply]
 
 
@@ -65,8 +73,6 @@ class ScriptedModel:
         self.requests: list[Recorded] = []
         self.hanging = 0  # calls that wait for their caller to hang up
         self.abandoned = 0  # calls whose caller did
-        self.largest_concurrency = 0
-        self._concurrency = 0
         self._changed = asyncio.Condition()
         self._runner: web.AppRunner | None = None
         self.base_url = ""
@@ -106,15 +112,7 @@ class ScriptedModel:
         body = await request.json()
         recorded = Recorded(body["model"], body["messages"], dict(request.headers))
         self.requests.append(recorded)
-        self._concurrency += 1
-        self.largest_concurrency = max(self.largest_concurrency, self._concurrency)
         await self._notify()
-        try:
-            return await self._reply(recorded)
-        finally:
-            self._concurrency -= 1
-
-    async def _reply(self, recorded: Recorded) -> web.StreamResponse:
         if recorded.is_root:
             reply: Reply = self.replies.popleft() if self.replies else Failure(500, "script_ended")
         else:
@@ -125,6 +123,9 @@ class ScriptedModel:
             case Failure(status, code, headers):
                 error = {"error": {"message": "sk-secret at http://internal", "type": "x", "code": code}}
                 return web.json_response(error, status=status, headers=headers)
+            case Gate(opened, text):
+                await opened.wait()
+                return web.json_response(build_completion(recorded.model, text))
             case Raw(text, content_type):
                 return web.Response(text=text, content_type=content_type)
             case str(text):

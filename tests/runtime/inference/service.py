@@ -12,9 +12,10 @@ from typing import Any
 import aiohttp
 import openai
 
-from runtime.inference.app import build_server
+from runtime.inference.app import DEFAULT_PACE, build_server
 from runtime.inference.engine import Engine, open_engine
 from runtime.inference.metrics import Metrics
+from runtime.inference.replies import Pace
 from runtime.inference.settings import InferenceSettings
 from runtime.keyring import KeyRing
 from runtime.web import Listening
@@ -43,12 +44,14 @@ class Service:
 
 
 @contextlib.asynccontextmanager
-async def run_service(settings: InferenceSettings, keys_dir: Path | None) -> AsyncIterator[Service]:
+async def run_service(
+    settings: InferenceSettings, keys_dir: Path | None, pace: Pace = DEFAULT_PACE
+) -> AsyncIterator[Service]:
     """Serve until the block ends."""
     listening: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
     async with open_engine(settings, Metrics()) as engine:
         keys = KeyRing(keys_dir) if keys_dir else None
-        server = build_server(settings, engine, keys, on_listening=listening.set_result)
+        server = build_server(settings, engine, keys, on_listening=listening.set_result, pace=pace)
         serving = asyncio.create_task(server.serve())
         try:
             async with asyncio.timeout(20):

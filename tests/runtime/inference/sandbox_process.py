@@ -1,0 +1,80 @@
+"""A real sandbox service as a process of its own, for the tests of everything that talks to one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+START_DEADLINE = 180.0  # seconds; a first start compiles the guest
+
+SANDBOX_KEY = "test-sandbox-key"
+
+
+@dataclass(frozen=True)
+class SandboxProcess:
+    url: str
+    key_file: Path
+    process: subprocess.Popen[str]
+
+
+@contextlib.contextmanager
+def run_sandbox(folder: Path, **settings: str) -> Iterator[SandboxProcess]:
+    """Started with one key; `settings` are further SANDBOX_ variables. Ended when the block ends."""
+    keys = folder / "sandbox-keys"
+    keys.mkdir()
+    key_file = keys / "inference"
+    key_file.write_text(SANDBOX_KEY)
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "runtime.sandbox"],
+            env={
+                **os.environ,
+                "SANDBOX_PORT": "0",
+                "SANDBOX_API_KEYS_DIR": str(keys),
+                "SANDBOX_SPARES": "2",
+                **settings,
+            },
+            stderr=log,
+            text=True,
+        )
+        try:
+            yield SandboxProcess(_wait_ready(process, log), key_file, process)
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_ready(process: subprocess.Popen[str], log: IO[str]) -> str:
+    deadline = time.monotonic() + START_DEADLINE
+    while time.monotonic() < deadline:
+        log.seek(0)
+        text = log.read()
+        if process.poll() is not None:
+            raise AssertionError(f"the sandbox ended with status {process.returncode}:\n{text}")
+        ports = [json.loads(line).get("port") for line in text.splitlines() if '"listening"' in line]
+        if ports and _is_ready(url := f"http://127.0.0.1:{ports[0]}"):
+            return url
+        time.sleep(0.05)
+    raise AssertionError(f"the sandbox was not ready within {START_DEADLINE:g} s:\n{text}")
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as response:  # noqa: S310  # our own http address
+            return bool(response.status == 200)
+    except OSError:
+        return False
