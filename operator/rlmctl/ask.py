@@ -19,7 +19,7 @@ from rlmctl.asking.trajectory import TrajectoryView
 from rlmctl.errors import EndpointError, InputError, RunFailedError
 from rlmctl.interruption import run_interruptibly
 from rlmctl.local.ready_file import default_ready_path, read_ready_file
-from rlmctl.terminal import plain, stderr_console, stdout_console
+from rlmctl.terminal import count, plain, stderr_console, stdout_console
 from runtime.inference.events import RunCompleted, RunFailed, RunStarted
 from runtime.inference.usage import Usage
 
@@ -92,10 +92,9 @@ def read_with_progress(paths: Sequence[Path], selection: Selection, console: Con
     with console.status("reading files") if console.is_terminal else nullcontext():
         corpus = read_corpus(paths, selection)
     if paths:
-        skipped = f", {corpus.skipped:,} left out because they are no text" if corpus.skipped else ""
-        console.print(
-            plain(f"context: {len(corpus.documents):,} files, {corpus.characters:,} characters{skipped}", "dim")
-        )
+        skipped = f"; {count(corpus.skipped, 'file')} left out: no text" if corpus.skipped else ""
+        size = f"{count(len(corpus.documents), 'file')}, {count(corpus.characters, 'character')}"
+        console.print(plain(f"context: {size}{skipped}", "dim"))
     return corpus
 
 

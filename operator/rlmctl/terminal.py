@@ -44,6 +44,11 @@ def first_lines(text: str, count: int) -> str:
     return "\n".join([*lines[: count - 1], f"… {len(lines) - count + 1:,} more lines"])
 
 
+def count(number: int, noun: str) -> str:
+    """`1 file`, `2,000 files`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def stdout_console() -> Console:
     return Console(highlight=False, emoji=False, markup=False)
 

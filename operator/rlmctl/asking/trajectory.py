@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.rule import Rule
 from rich.syntax import Syntax
 
-from rlmctl.terminal import first_lines, one_line, plain, printable
+from rlmctl.terminal import count, first_lines, one_line, plain, printable
 from runtime.inference.events import (
     CellCompleted,
     CellStarted,
@@ -70,6 +70,7 @@ class TrajectoryView:
         self._task: TaskID | None = None
         self._model = ""
         self._blocks: tuple[str, ...] = ()  # the code of this turn's reply
+        self._shows_cell = False
 
     def __enter__(self) -> TrajectoryView:
         return self
@@ -88,7 +89,8 @@ class TrajectoryView:
                 self._show_turn(event)
             case CellStarted():
                 self._subcalls = _Subcalls()
-                if event.code in self._blocks:  # not the one that the loop makes of FINAL_VAR(...)
+                self._shows_cell = event.code in self._blocks  # else the loop made it of FINAL_VAR(...)
+                if self._shows_cell:
                     self._show_code(event.code)
             case SubcallsStarted():
                 self._begin_subcalls(event.count)
@@ -96,7 +98,8 @@ class TrajectoryView:
                 self._note_subcall(event)
             case CellCompleted():
                 self._end_subcalls()
-                self._show_cell(event)
+                if self._shows_cell or event.status is not Status.OK:
+                    self._show_cell(event)
             case RunCompleted():
                 self._show_answer(event)
             case RunFailed():
@@ -161,12 +164,11 @@ class TrajectoryView:
         calls = self._subcalls
         if not calls.asked:
             return
-        plural = "" if calls.answered == 1 else "s"
         failed = f", {calls.failed:,} failed" if calls.failed else ""
         models = ", ".join(name_model(model, short=True) for model in sorted(calls.models))
         seconds = time.monotonic() - calls.started
         self._line(
-            f"{calls.answered:,} sub-call{plural} to {models}{failed} · {tokens(calls.usage)} · {seconds:.1f} s",
+            f"{count(calls.answered, 'sub-call')} to {models}{failed} · {tokens(calls.usage)} · {seconds:.1f} s",
             "green",
         )
         if calls.first is not None:
@@ -180,7 +182,7 @@ class TrajectoryView:
         best = " (out of turns: the best there was)" if event.stop_reason is StopReason.MAX_ITERATIONS else ""
         panel = Panel(plain(event.answer, "bold"), title=f"answer{by}{best}", title_align="left", border_style="green")
         self._console.print(panel)
-        counts = f"{event.iterations} turns · {event.sub_calls:,} sub-calls"
+        counts = f"{count(event.iterations, 'turn')} · {count(event.sub_calls, 'sub-call')}"
         self._line(f"{counts} · {tokens(event.usage)} · {event.duration_s:.1f} s")
 
     def _drop_bar(self) -> None:
@@ -195,8 +197,8 @@ class TrajectoryView:
 def describe_context(context: ContextSummary) -> str:
     if context.type == "none":
         return "none"
-    documents = f"{context.documents:,} documents, " if context.documents is not None else ""
-    return f"{documents}{context.characters:,} characters (about {context.characters // 4:,} tokens)"
+    documents = f"{count(context.documents, 'document')}, " if context.documents is not None else ""
+    return f"{documents}{count(context.characters, 'character')} (about {context.characters // 4:,} tokens)"
 
 
 def name_model(model: str, short: bool = False) -> str:

@@ -71,5 +71,15 @@ def _remove_leftovers() -> None:
     """Folders with keys of runs that were killed before they could remove them. The name holds the owner's pid."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*-*"):
         pid = folder.name.removeprefix(_FOLDER_PREFIX).split("-", 1)[0]
-        if pid.isdigit() and folder.stat().st_uid == os.getuid() and not Path("/proc", pid).exists():
+        if pid.isdigit() and folder.stat().st_uid == os.getuid() and not _is_alive(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # somebody else's
+    return True
