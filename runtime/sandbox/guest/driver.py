@@ -9,6 +9,7 @@ address; G copy bytes from an address to the host.
 """
 
 import ast
+import asyncio
 import builtins
 import gc
 import json
@@ -17,8 +18,10 @@ import math
 import os
 import random
 import reprlib
+import selectors
 import struct
 import sys
+import time
 import traceback
 import types
 
@@ -188,6 +191,22 @@ def install_sandbox_module():
     module = types.ModuleType("sandbox", "What a cell may ask of its host.")
     module.call, module.emit, module.stop, module.after_cell = call, emit, stop, after_cell
     sys.modules["sandbox"] = module
+
+
+class SleepSelector(selectors.SelectSelector):
+    """There are no descriptors to wait for in here, so that waiting is sleeping."""
+
+    def select(self, timeout=None):
+        if timeout is None or timeout > 0:
+            time.sleep(3600 if timeout is None else timeout)
+        return []
+
+
+def install_event_loop():
+    """asyncio wakes its loop through a socket pair, which WASI has not; with one thread nobody needs to wake it."""
+    selectors.DefaultSelector = SleepSelector
+    loop = asyncio.SelectorEventLoop
+    loop._make_self_pipe = loop._close_self_pipe = loop._write_to_self = lambda _: None
 
 
 def take_output():
@@ -434,7 +453,9 @@ OPERATIONS = {"run": run, "put": put, "get": get, "warm": warm, "touch": touch}
 def serve():
     """Never returns: the host ends the process."""
     install_sandbox_module()
+    install_event_loop()
     os.chdir("/tmp")
+    os.environ.clear()
     for module in (
         "collections",
         "datetime",
