@@ -49,6 +49,10 @@ class Reason(StrEnum):
     POLICY_UNMANAGED = "PolicyUnmanaged"
 
 
+_STARTING: Final = (Reason.PODS_UNAVAILABLE, Reason.POOL_NOT_READY, Reason.AUTOSCALER_WAITING)
+"""Reasons that every new resource passes through."""
+
+
 @dataclass(frozen=True)
 class Condition:
     """What holds (`holds`) or not, why in one word, and in words that say what to do."""
@@ -101,14 +105,21 @@ def is_same_status(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def find_transitions(conditions: Iterable[Condition], previous: Iterable[Mapping[str, Any]]) -> list[Condition]:
-    """Conditions worth an Event: bad ones that are new or have a new reason, and those that became good again."""
+    """Conditions worth an Event: those that turned bad, or bad for another reason, and those that became good again.
+
+    Ready repeats the trouble of another condition, which has its own Event; what every start passes through has none.
+    """
     known = {condition["type"]: (condition["status"], condition["reason"]) for condition in previous}
     changed: list[Condition] = []
     for condition in conditions:
         now = ("True" if condition.holds else "False", str(condition.reason))
         before = known.get(str(condition.type))
-        if before == now or (condition.type is ConditionType.PROGRESSING and condition.is_good):
+        if before == now or (before is None and condition.reason in _STARTING):
             continue
-        if not condition.is_good or (before is not None and before[0] != now[0]):
+        if condition.is_good:
+            told = before is not None and before[0] != now[0] and condition.type is not ConditionType.PROGRESSING
+        else:
+            told = condition.type is not ConditionType.READY
+        if told:
             changed.append(condition)
     return changed

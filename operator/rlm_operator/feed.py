@@ -12,7 +12,6 @@ from typing import Any
 from rlm_operator.cache import Cache
 from rlm_operator.kinds import RESOURCE_KINDS, Ref, ref_of
 from rlm_operator.live import is_older, observe
-from rlm_operator.metrics import Metrics
 from rlm_operator.resource import Kind, Manifest
 from rlm_operator.workqueue import WorkQueue
 
@@ -20,10 +19,9 @@ from rlm_operator.workqueue import WorkQueue
 class Feed:
     """Everything runs in one event loop and without waiting, so a call is atomic."""
 
-    def __init__(self, cache: Cache, queue: WorkQueue, metrics: Metrics) -> None:
+    def __init__(self, cache: Cache, queue: WorkQueue) -> None:
         self._cache = cache
         self._queue = queue
-        self._metrics = metrics
 
     def receive(self, kind: str, manifest: Manifest) -> bool:
         """An object exists in this version. Returns whether that was news."""
@@ -59,8 +57,6 @@ class Feed:
             self._cache.drop_child(ref)
             self._enqueue(ref, child.owner.ref if child and child.owner else None)
             missed += 1
-        self._metrics.resources.set(len(self._cache.resources()))
-        self._metrics.children.set(len(self._cache.children()))
         return missed
 
     def _known(self, kind: str, namespace: str | None, version: str) -> set[Ref]:

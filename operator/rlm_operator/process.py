@@ -10,11 +10,12 @@ import logging
 import os
 import signal
 import socket
+from contextlib import suppress
 from typing import Any, Final
 
 from rlm_operator.cache import Cache
 from rlm_operator.cluster import Access, Cluster, open_cluster
-from rlm_operator.errors import NotFoundError, OperatorError
+from rlm_operator.errors import ApiError, NotFoundError
 from rlm_operator.events import EventRecorder
 from rlm_operator.feed import Feed
 from rlm_operator.handlers import watch
@@ -26,6 +27,7 @@ from rlm_operator.settings import Settings
 from rlm_operator.workers import work
 from rlm_operator.workqueue import WorkQueue
 
+_FILL_RETRY_SECONDS: Final = 5
 _DRAIN_SECONDS: Final = 10
 _WATCH_END_SECONDS: Final = 8
 
@@ -48,7 +50,10 @@ class _Process:
         self._cluster = cluster
         self._metrics = metrics
         self._queue = WorkQueue()
-        self._feed = Feed(cache, self._queue, metrics)
+        self._feed = Feed(cache, self._queue)
+        metrics.queue_depth.set_function(lambda: len(self._queue))
+        metrics.resources.set_function(lambda: len(cache.resources()))
+        metrics.children.set_function(lambda: len(cache.children()))
         namespaces = settings.namespace_list
         self._relist = Relist(cluster, self._feed, metrics, namespaces, settings.resync_seconds)
         recorder = EventRecorder(cluster, socket.gethostname())
@@ -59,21 +64,30 @@ class _Process:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> int:
+        self._catch_signals()
         checks = Checks(alive=self._troubles, ready=self._unready)
         settings = self._settings
         runner = await start_health_server(settings.metrics_host, settings.metrics_port, checks, self._metrics)
         try:
-            await self._fill()
-            return await self._serve()
+            return await self._serve() if await self._fill() else 0
         finally:
             await runner.cleanup()
 
-    async def _fill(self) -> None:
-        """Known before the first reconcile, so that a restart writes nothing."""
-        try:
-            await self._relist.fill()
-        except NotFoundError as error:
-            raise OperatorError(f"{error}: the CRDs are not installed; kubectl apply -f crds/ installs them") from error
+    async def _fill(self) -> bool:
+        """Know everything before the first reconcile, so that a restart writes nothing. False when stopped meanwhile."""
+        while not self._stop.is_set():
+            try:
+                await self._relist.fill()
+            except NotFoundError as error:
+                _log.error("%s: are the CRDs installed? kubectl apply -f crds/ does it", error)  # noqa: TRY400
+            except ApiError as error:
+                _log.error("%s", error)  # noqa: TRY400 - the message is for people
+            else:
+                return True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FILL_RETRY_SECONDS):
+                    await self._stop.wait()
+        return False
 
     async def _serve(self) -> int:
         # Made before the watcher, which cancels what is younger than itself when it ends.
@@ -82,7 +96,7 @@ class _Process:
             for number in range(self._settings.workers)
         ]
         relist = asyncio.create_task(self._relist.run(), name="relist")
-        signals = asyncio.create_task(self._catch_signals(), name="signals")
+        signals = asyncio.create_task(self._take_signals_back(), name="signals")
         self._tasks = [*workers, relist]
         watcher = asyncio.create_task(
             watch(
@@ -108,7 +122,7 @@ class _Process:
             # kopf can hang at its end after a watch broke; nothing of ours is left to lose.
             _log.error("the watches do not end; leaving without them")
             logging.shutdown()
-            os._exit(1)
+            os._exit(1 if failed else 0)
         return 1 if failed else 0
 
     async def _drain(self, workers: list[asyncio.Task[None]], others: list[asyncio.Task[Any]]) -> None:
@@ -120,12 +134,15 @@ class _Process:
             task.cancel()
         await asyncio.gather(*workers, *others, return_exceptions=True)
 
-    async def _catch_signals(self) -> None:
-        """kopf installs handlers of its own when it starts; ours replace them, since workers must end first."""
-        await self._watching.wait()
+    def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+
+    async def _take_signals_back(self) -> None:
+        """kopf installs handlers of its own when it starts; ours replace them, since workers must end first."""
+        await self._watching.wait()
+        self._catch_signals()
         _log.info("watching %s", ", ".join(self._settings.namespace_list) or "all namespaces")
 
     def _unready(self) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlm_operator.conditions import Reason
-from rlm_operator.names import API_KEY, stack_key_secret
+from rlm_operator.names import API_KEY, pool_key_secret, stack_key_secret
 from rlm_operator.objects.inference import user_key_secret
 from rlm_operator.resource import Pool, Resource, Stack
 
@@ -43,12 +43,18 @@ def secret_needs(resource: Resource, sandbox_secret: str) -> list[SecretNeed]:
 
 
 def find_problem(need: SecretNeed, secret: Mapping[str, Any] | None, namespace: str) -> SecretProblem | None:
-    """None when the Secret is fine. Its content is looked at for emptiness alone."""
+    """None when the Secret is fine. Its content is looked at for emptiness alone.
+
+    One that the operator makes and that is not there yet is no problem of the user's: what keeps it from being made is
+    told by the resource that owns it.
+    """
+    if secret is None and need.made_by_operator:
+        return None
     if secret is None:
         return SecretProblem(
             Reason.SECRET_MISSING,
             f'Secret "{need.name}" ({need.purpose}) does not exist in namespace "{namespace}": '
-            + ("the operator is about to make it" if need.made_by_operator else _create(need, namespace)),
+            + _create(need, namespace),
         )
     filled = [key for key, value in (secret.get("data") or {}).items() if _is_filled(value)]
     if need.key is None and not filled:
@@ -75,7 +81,7 @@ def _stack_needs(stack: Stack, sandbox_secret: str) -> list[SecretNeed]:
         needs.append(SecretNeed(key.name, key.key, "API key of the root model"))
     if spec.sub_model and (key := spec.sub_model.api_key_secret_ref):
         needs.append(SecretNeed(key.name, key.key, "API key of the sub model"))
-    generated = spec.owned_pool is not None and spec.owned_pool.auth.secret_ref is None
+    generated = sandbox_secret == pool_key_secret(stack.pool_name)
     needs.append(SecretNeed(sandbox_secret, API_KEY, "key of the sandbox pool", generated))
     return needs
 

@@ -20,7 +20,6 @@ _log = logging.getLogger(__name__)
 async def work(queue: WorkQueue, reconciler: Reconciler, metrics: Metrics) -> None:
     """Run until the queue is closed."""
     while (key := await queue.get()) is not None:
-        metrics.queue_depth.set(len(queue))
         try:
             with metrics.reconcile_seconds.labels(key.kind).time():
                 result = await _reconcile(key, queue, reconciler)
