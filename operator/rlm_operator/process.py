@@ -74,14 +74,14 @@ class _Process:
             await runner.cleanup()
 
     async def _fill(self) -> bool:
-        """Know everything before the first reconcile, so that a restart writes nothing. False when stopped meanwhile."""
+        """Know everything before the first reconcile, so that a restart writes nothing. False when stopped before."""
         while not self._stop.is_set():
             try:
                 await self._relist.fill()
             except NotFoundError as error:
-                _log.error("%s: are the CRDs installed? kubectl apply -f crds/ does it", error)  # noqa: TRY400
+                _log.error("%s: are the CRDs installed? kubectl apply -f crds/ does it", error)
             except ApiError as error:
-                _log.error("%s", error)  # noqa: TRY400 - the message is for people
+                _log.error("%s", error)
             else:
                 return True
             with suppress(TimeoutError):
