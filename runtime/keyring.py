@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 BEARER = "bearer "
+
+log = logging.getLogger(__name__)
 
 
 class KeyFolderError(Exception):
@@ -48,10 +51,15 @@ class KeyRing:
         return found
 
     def _refresh(self) -> None:
-        stamp = tuple((path.name, stat.st_mtime_ns, stat.st_ino) for path in self._files() for stat in [path.stat()])
-        if stamp == self._stamp:
+        """A folder that cannot be read just now, in the middle of an update, leaves the keys as they were."""
+        try:
+            stamp = tuple(_file_stamp(path) for path in self._files())
+            if stamp == self._stamp:
+                return
+            keys = {path.name: path.read_text(encoding="utf-8").strip() for path in self._files()}
+        except (OSError, UnicodeDecodeError) as error:
+            log.warning("key folder could not be read", extra={"folder": str(self._folder), "error": str(error)})
             return
-        keys = {path.name: path.read_text(encoding="utf-8").strip() for path in self._files()}
         self._digests = {name: _digest(key) for name, key in keys.items() if key}
         self._stamp = stamp
 
@@ -62,6 +70,11 @@ class KeyRing:
         return iter(sorted(p for p in self._folder.iterdir() if p.is_file() and not p.name.startswith(".")))
 
 
+def _file_stamp(path: Path) -> tuple[str, int, int]:
+    stat = path.stat()
+    return path.name, stat.st_mtime_ns, stat.st_ino
+
+
 def _digest(key: str) -> bytes:
     """Equal lengths for compare_digest, and no plain keys kept in memory."""
-    return hashlib.sha256(key.encode()).digest()
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

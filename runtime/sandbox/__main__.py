@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import sys
 
 from runtime.keyring import KeyFolderError, KeyRing
@@ -30,7 +31,14 @@ def main(argv: list[str] | None = None) -> int:
     except KeyFolderError as error:
         sys.stderr.write(f"{PROGRAM}: SANDBOX_API_KEYS_DIR: {error}\n")
         return USAGE_ERROR
+    raise_descriptor_limit()
     return asyncio.run(run(settings, keys))
+
+
+def raise_descriptor_limit() -> None:
+    """A session takes two descriptors here, and a process starts with a soft limit of 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def run(settings: SandboxSettings, keys: KeyRing | None) -> int:

@@ -33,7 +33,9 @@ from runtime.wire import (
 
 MAX_REQUEST: Final = 24 << 20  # a resume with the largest answer; code has its own, smaller cap
 MAX_CODE: Final = 1 << 20
+MAX_PROBLEMS: Final = 20  # of a malformed body that its error lists
 READ_SECONDS: Final = 60.0
+READING: Final = web.AppKey("read_seconds", float)
 SERVICE: Final = web.AppKey("service", SandboxService)
 OWNER: Final = web.RequestKey("owner", str)
 CONTENT_TYPES: Final[dict[str, Kind]] = {"text/plain": "text", "application/json": "json"}
@@ -50,13 +52,14 @@ RequestT = TypeVar("RequestT", bound=BaseModel)
 log = logging.getLogger(__name__)
 
 
-def create_app(service: SandboxService, keys: KeyRing | None) -> web.Application:
-    """`keys` None: no authentication, every caller is the same one."""
+def create_app(service: SandboxService, keys: KeyRing | None, read_seconds: float = READ_SECONDS) -> web.Application:
+    """`keys` None: no authentication, every caller is the same one. A body must arrive within `read_seconds`."""
     app = web.Application(
         client_max_size=MAX_REQUEST,
         middlewares=[request_id_middleware, error_middleware, _authentication(keys)],
     )
     app[SERVICE] = service
+    app[READING] = read_seconds
     app.on_response_prepare.append(set_request_id)
     app.on_response_prepare.append(_set_load)
     app.router.add_post("/execute", execute)
@@ -108,7 +111,7 @@ async def put_variable(request: web.Request) -> web.Response:
         raise RequestError(ErrorCode.MALFORMED, f"content type: one of {', '.join(CONTENT_TYPES)}")
     name, session_id = _variable(request), _session_id(request)
     service.describe_session(request[OWNER], session_id)  # 404 before a large body is read
-    async with _reading():
+    async with _reading(request):
         variable = await receive_variable(request.content.iter_any(), kind, service.settings.variable_bytes)
     try:
         return _json(await service.put_variable(request[OWNER], session_id, name, variable))
@@ -138,6 +141,8 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
+    except web.RequestPayloadError as error:
+        return _error(request, RequestError(ErrorCode.MALFORMED, f"the body could not be read: {error}"))
     except asyncio.CancelledError:
         raise
     except Exception:
@@ -167,14 +172,14 @@ async def _set_load(request: web.Request, response: web.StreamResponse) -> None:
 
 async def _parse(request: web.Request, model: type[RequestT]) -> RequestT:
     """The body as `model`; 400 says which fields are wrong."""
-    async with _reading():
+    async with _reading(request):
         raw = await request.read()
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
         problems = [
             {"field": ".".join(str(part) for part in problem["loc"]), "problem": problem["msg"]}
-            for problem in error.errors()
+            for problem in error.errors(include_url=False, include_context=False, include_input=False)[:MAX_PROBLEMS]
         ]
         first = problems[0]
         message = f"{first['field'] or 'body'}: {first['problem']}"
@@ -182,13 +187,14 @@ async def _parse(request: web.Request, model: type[RequestT]) -> RequestT:
 
 
 @asynccontextmanager
-async def _reading() -> AsyncIterator[None]:
+async def _reading(request: web.Request) -> AsyncIterator[None]:
     """408 when a client takes too long to send its body."""
+    seconds = request.app[READING]
     try:
-        async with asyncio.timeout(READ_SECONDS):
+        async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise RequestError(ErrorCode.SLOW_REQUEST, f"the body did not arrive within {READ_SECONDS:g} s") from None
+        raise RequestError(ErrorCode.SLOW_REQUEST, f"the body did not arrive within {seconds:g} s") from None
 
 
 def _check_code(code: str) -> None:
@@ -198,14 +204,14 @@ def _check_code(code: str) -> None:
 
 def _session_id(request: web.Request) -> str:
     session_id = request.match_info["id"]
-    if not re.match(SESSION_ID_PATTERN, session_id):
+    if not re.fullmatch(SESSION_ID_PATTERN, session_id):
         raise RequestError(ErrorCode.SESSION_NOT_FOUND, "there is no such session")
     return session_id
 
 
 def _variable(request: web.Request) -> str:
     name = request.match_info["name"]
-    if not re.match(VARIABLE_PATTERN, name):
+    if not re.fullmatch(VARIABLE_PATTERN, name):
         raise RequestError(ErrorCode.MALFORMED, "a variable's name is a Python identifier of at most 128 characters")
     return name
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from runtime.sandbox.frames import LAST, PACKET, Head, descriptors_message, packets, split
+from runtime.sandbox.frames import PACKET, Assembly, Head, descriptors_message, packets, split
 
 PACKETS_PER_WAKEUP: Final = 64
 MAX_MESSAGE: Final = 160 << 20  # an answer and a variable, with room; more is an attack
@@ -38,8 +38,7 @@ class Channel:
         self._sock = sock
         self._on_message = on_message
         self._on_end = on_end
-        self._parts: list[bytes] = []
-        self._received = 0
+        self._assembly = Assembly()
         self._outgoing: deque[tuple[bytes, list[int]]] = deque()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock.fileno(), self._readable)
@@ -54,11 +53,6 @@ class Channel:
             self._outgoing.append((packet, duplicates))
             duplicates = []
         self._flush()
-
-    def forget_parts(self) -> None:
-        """The sender died in the middle of a message."""
-        self._parts.clear()
-        self._received = 0
 
     def close(self) -> None:
         if self.closed:
@@ -87,14 +81,9 @@ class Channel:
 
     def _take(self, packet: bytes, pid: int) -> bool:
         """False: this is no message of ours."""
-        self._parts.append(packet[1:])
-        self._received += len(packet)
-        if self._received > MAX_MESSAGE:
-            return False
-        if packet[:1] != LAST:
-            return True
-        message = b"".join(self._parts)
-        self.forget_parts()
+        message = self._assembly.add(packet)
+        if message is None:
+            return self._assembly.length <= MAX_MESSAGE
         try:
             head, body = split(message)
         except (ValueError, TypeError):

@@ -3,6 +3,9 @@
 The two share a pipe which only the head holds open for writing. A byte says that a newer checkpoint exists; end of
 file says that the head is gone, for whatever reason (killed, trapped, exited). Nobody has to tell the checkpoint, so
 no failure of the head can prevent it. Used by `door`, in session processes only.
+
+Each promotion begins a new epoch. Server and head put the epoch into their messages, so that a request that was meant
+for a dead head is not run by its successor.
 """
 
 from __future__ import annotations
@@ -33,34 +36,43 @@ class Checkpoint:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._pipe: int | None = None
+        self.epoch = 0
 
     def take(self, cell: int) -> Taken:
         """Fork. In the head it returns at once; a refused fork leaves an older checkpoint in place.
 
-        In the checkpoint it returns only when the head has died, after this process became the head, announced
-        `promoted` with the `cell` whose state it has, and took a checkpoint of its own.
+        In the checkpoint it returns only when the head has died, after this process took a checkpoint of its own, so
+        that a second failure at once loses nothing either, and announced `promoted` with the `cell` whose state it
+        has.
         """
-        started = time.perf_counter()
-        reading, writing = os.pipe2(os.O_CLOEXEC)
-        head = os.getpid()
-        try:
-            child = os.fork()
-        except OSError:
-            os.close(reading)
-            os.close(writing)
-            return Taken(None, promoted=False)
-        if child == 0:
+        promoted = False
+        while True:
+            started = time.perf_counter()
+            reading, writing = os.pipe2(os.O_CLOEXEC)
+            head = os.getpid()
+            try:
+                child = os.fork()
+            except OSError:
+                os.close(reading)
+                os.close(writing)
+                return self._taken(None, cell, promoted=promoted)
+            if child != 0:
+                os.close(reading)
+                if self._pipe is not None:
+                    os.write(self._pipe, SUPERSEDED)
+                self._forget()
+                self._pipe = writing
+                return self._taken(time.perf_counter() - started, cell, promoted=promoted)
             os.close(writing)
             self._forget()
             self._wait_for_promotion(reading, head)
-            send(self._sock, {"t": "promoted", "cell": cell})
-            return Taken(self.take(cell).seconds, promoted=True)
-        os.close(reading)
-        if self._pipe is not None:
-            os.write(self._pipe, SUPERSEDED)
-        self._forget()
-        self._pipe = writing
-        return Taken(time.perf_counter() - started, promoted=False)
+            self.epoch += 1
+            promoted = True
+
+    def _taken(self, seconds: float | None, cell: int, *, promoted: bool) -> Taken:
+        if promoted:
+            send(self._sock, {"t": "promoted", "cell": cell, "epoch": self.epoch})
+        return Taken(seconds, promoted)
 
     def _wait_for_promotion(self, reading: int, head: int) -> None:
         if os.read(reading, 1):

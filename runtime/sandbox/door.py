@@ -7,9 +7,9 @@ message are listed in `guest/driver.py`.
 
 from __future__ import annotations
 
-import json
 import os
 import select
+import signal
 import socket
 import struct
 import time
@@ -18,13 +18,12 @@ from typing import Final
 
 from runtime.sandbox.checkpoint import Checkpoint
 from runtime.sandbox.engine import Guest
-from runtime.sandbox.frames import Head, receive, send
+from runtime.sandbox.frames import MAX_BODY, Head, receive, send
 from runtime.wire import CheckpointPolicy
 
 QUIET_SECONDS: Final = 0.02  # policy `idle`: how long nothing must come before a checkpoint is taken
 UNCOVERED_SECONDS: Final = 0.25  # policy `idle`: cell time that may be lost without a checkpoint before the next cell
-MAX_ANSWER: Final = 64 << 20
-MAX_CALL: Final = 24 << 20
+TOUCH_SECONDS: Final = 5.0  # nobody waits for a touch, so nobody would stop guest code that runs away in one
 
 WARM_REQUEST: Final = b'{"op": "warm"}'
 TOUCH_REQUEST: Final = b'{"op": "touch"}'
@@ -50,6 +49,7 @@ class Door:
         self._started = 0.0
         self._cpu_started = 0.0
         self._ran = 0.0
+        self._cpu = 0.0
         self._descriptors: list[int] = []
         self._outgoing = b""
 
@@ -82,6 +82,12 @@ class Door:
         return self._sock
 
     @property
+    def checkpoint(self) -> Checkpoint:
+        if self._checkpoint is None:
+            raise RuntimeError("this process has no session yet")
+        return self._checkpoint
+
+    @property
     def guest(self) -> Guest:
         if self._guest is None:
             raise RuntimeError("the guest is not bound yet")
@@ -103,32 +109,38 @@ class Door:
         return self._next_request()
 
     def _after_touch(self, _: bytes) -> bytes:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         self._answering = self._after_request
         return self._next_request()
 
     def _after_request(self, answer: bytes) -> bytes:
-        if len(answer) > MAX_ANSWER:
-            self.die("answer", f"an answer of {len(answer)} bytes")
         head: Head = {"t": "done", "answer": len(answer), **self._pause()}
         send(self.sock, head, answer + self._outgoing if self._outgoing else answer)
         self._outgoing = b""
         self._release_descriptors()
         if self._policy is CheckpointPolicy.CELL or (self._cover_now and self._policy is CheckpointPolicy.IDLE):
-            self._take_checkpoint()
-            if not self._request_waits(0):
-                self._answering = self._after_touch
-                return TOUCH_REQUEST
+            promoted = self._take_checkpoint()
+            if not promoted and not self._request_waits(0):
+                return self._touch()
         return self._next_request()
+
+    def _touch(self) -> bytes:
+        """Let the guest take the page faults that follow a fork now, while nobody waits.
+
+        A cell can answer in the driver's place and so be running still; SIGALRM ends that, and as a promoted
+        checkpoint does not touch, it ends for good.
+        """
+        signal.setitimer(signal.ITIMER_REAL, TOUCH_SECONDS)
+        self._answering = self._after_touch
+        return TOUCH_REQUEST
 
     def _call(self, payload: bytes) -> bytes:
         """A host call: the cell is suspended until the server sends the result."""
-        if len(payload) > MAX_CALL:
-            return json.dumps({"error": f"the call is larger than {MAX_CALL} bytes"}).encode()
         self._uncovered_call = True
         send(self.sock, {"t": "call", **self._pause()}, payload)
         while True:
             head, body, _ = receive(self.sock)
-            if head["t"] == "result":
+            if head["t"] == "result" and head["epoch"] == self.checkpoint.epoch:
                 self._resume()
                 return body
             if head["t"] == "exit":
@@ -146,7 +158,9 @@ class Door:
         return b"1"
 
     def _collect(self, address: int, length: int) -> bytes:
-        """Keep bytes of the guest for the body of the answer."""
+        """Keep bytes of the guest for the body of the answer; an empty reply says that they are too many."""
+        if length > MAX_BODY:
+            return b""
         self._outgoing = self.guest.memory.read(address, length)
         return b"1"
 
@@ -158,16 +172,16 @@ class Door:
         while True:
             owes = self._policy is CheckpointPolicy.IDLE and not self._covered
             if owes and not self._request_waits(QUIET_SECONDS):
-                self._take_checkpoint()
-                if self._request_waits(0):
+                promoted = self._take_checkpoint()
+                if promoted or self._request_waits(0):
                     continue
-                self._answering = self._after_touch
-                return TOUCH_REQUEST
+                return self._touch()
             head, body, self._descriptors = receive(self.sock)
             if head["t"] == "exit":
                 os._exit(0)
-            if head["t"] == "request" and self._accept(head):
+            if head["t"] == "request" and head["epoch"] == self.checkpoint.epoch and self._accept(head):
                 return body
+            self._release_descriptors()
 
     def _accept(self, head: Head) -> bool:
         """Before a request: what is not covered yet and would be missed is covered first.
@@ -180,12 +194,11 @@ class Door:
             self.guest.limit_memory(head["memory_limit"])
         missed = self._uncovered_seconds > UNCOVERED_SECONDS or self._uncovered_call
         if self._policy is CheckpointPolicy.IDLE and missed and not self._covered and self._take_checkpoint():
-            self._release_descriptors()
             return False
         self._cell = head["cell"]
         self._cover_now = head["cover"]
         self._covered = False
-        self._ran = 0.0
+        self._ran = self._cpu = 0.0
         self._resume()
         return True
 
@@ -194,9 +207,7 @@ class Door:
 
     def _take_checkpoint(self) -> bool:
         """True in a checkpoint that was promoted since."""
-        if self._checkpoint is None:
-            raise RuntimeError("a session process has a checkpoint")
-        taken = self._checkpoint.take(self._cell)
+        taken = self.checkpoint.take(self._cell)
         if taken.seconds is not None:
             self._fork_seconds = taken.seconds
             self._covered = True
@@ -220,11 +231,12 @@ class Door:
         """Times and memory for a reply; time suspended in a host call does not count."""
         ran = time.perf_counter() - self._started
         self._ran += ran
+        self._cpu += time.process_time() - self._cpu_started
         self._uncovered_seconds += ran
         raw_out, raw_err = self.guest.stdout, self.guest.stderr
         head: Head = {
             "ran": self._ran,
-            "cpu": time.process_time() - self._cpu_started,
+            "cpu": self._cpu,
             "memory": self.guest.memory.size(),
             "forked": self._fork_seconds,
         }

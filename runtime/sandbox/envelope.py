@@ -74,7 +74,7 @@ class GuestPut(_Envelope):
 
 
 class GuestGet(_Envelope):
-    status: Literal["ok", "missing", "invalid"]
+    status: Literal["ok", "missing", "large", "invalid"]
     message: str = ""
     kind: Literal["text", "json"] = "text"
 

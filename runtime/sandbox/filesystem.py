@@ -20,6 +20,8 @@ MAX_ENTRIES = 10_000
 class File:
     inode: int
     data: memoryview | bytearray  # a memoryview belongs to the image and is read-only
+    descriptors: int = 0  # open ones; an unlinked file counts against the capacity until the last is closed
+    linked: bool = True
 
 
 class FileSystem:
@@ -82,8 +84,15 @@ class FileSystem:
         file = self._files.get(path)
         if file is None:
             raise WasiError(Errno.NOENT)
-        self._used -= len(self._bytearray(file))
+        self._bytearray(file)
         del self._files[path]
+        file.linked = False
+        self.release(file)
+
+    def release(self, file: File) -> None:
+        """Give the space of `file` back if no name and no descriptor is left of it."""
+        if not file.linked and file.descriptors == 0:
+            self.resize(file, 0)
 
     def remove_directory(self, path: str) -> None:
         if path in self._files:

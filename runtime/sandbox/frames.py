@@ -1,8 +1,9 @@
 """Messages between the server, the zygote and the session processes: SEQPACKET frames of a JSON head and raw bytes.
 
-A message is `head JSON, newline, body`, cut into packets of at most PACKET bytes; the first byte of each packet says
-whether more follow. Packet boundaries survive a sender that is killed in the middle: the receiver drops the parts.
-This half is for the processes that block; `channel` is the half on the server's event loop.
+A message is `head JSON, newline, body`, cut into packets of at most PACKET bytes and a marking byte, which says where
+in its message the packet stands. Packet boundaries survive a sender that is killed in the middle: the receiver drops
+parts without a beginning or an end. This half is for the processes that block; `channel` is the half on the server's
+event loop.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 PACKET: Final = 100_000
+ONLY: Final = b"O"  # a whole message
+FIRST: Final = b"F"
 MORE: Final = b"M"
 LAST: Final = b"L"
 MAX_DESCRIPTORS: Final = 4
+MAX_BODY: Final = 128 << 20  # largest variable that leaves a session
 
 Head = dict[str, Any]  # the keys of each message are the keyword arguments of its sender, next to its receiver
 
@@ -25,16 +29,41 @@ Head = dict[str, Any]  # the keys of each message are the keyword arguments of i
 def packets(head: Head, body: bytes | memoryview = b"") -> Iterator[bytes]:
     """The packets of one message."""
     start = json.dumps(head).encode() + b"\n"
-    if len(start) + len(body) < PACKET:
-        yield LAST + start + bytes(body)
+    if len(start) + len(body) <= PACKET:
+        yield ONLY + start + bytes(body)
         return
-    yield MORE + start
-    view = memoryview(body)
-    for offset in range(0, len(view), PACKET):
-        last = offset + PACKET >= len(view)
-        yield (LAST if last else MORE) + view[offset : offset + PACKET]
-    if not len(view):
-        yield LAST
+    pieces = [view[offset : offset + PACKET] for view in (start, memoryview(body)) for offset in _offsets(len(view))]
+    for index, piece in enumerate(pieces):
+        yield (FIRST if index == 0 else LAST if index == len(pieces) - 1 else MORE) + bytes(piece)
+
+
+def _offsets(length: int) -> range:
+    return range(0, length, PACKET)
+
+
+class Assembly:
+    """Puts messages together again; packets of a message whose beginning or end is missing are dropped."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self.length = 0  # bytes of the unfinished message
+
+    def add(self, packet: bytes) -> bytes | None:
+        """The message that `packet` completes, if it does."""
+        mark = packet[:1]
+        if mark in (ONLY, FIRST):
+            self._parts = []
+            self.length = 0
+        elif not self._parts:
+            return None
+        self._parts.append(packet[1:])
+        self.length += len(packet)
+        if mark not in (ONLY, LAST):
+            return None
+        message = b"".join(self._parts)
+        self._parts = []
+        self.length = 0
+        return message
 
 
 def split(message: bytes) -> tuple[Head, bytes]:
@@ -53,19 +82,22 @@ def send(sock: socket.socket, head: Head, body: bytes | memoryview = b"") -> Non
 
 def receive(sock: socket.socket) -> tuple[Head, bytes, list[int]]:
     """The next message and the descriptors that came with it. Ends the process when the other side is gone."""
-    parts: list[bytes] = []
+    assembly = Assembly()
     descriptors = array.array("i")
-    while True:
+    message: bytes | None = None
+    while message is None:
         packet, ancillary, _, _ = sock.recvmsg(PACKET + 1, socket.CMSG_SPACE(MAX_DESCRIPTORS * descriptors.itemsize))
         if not packet:
             os._exit(0)
+        if packet[:1] in (ONLY, FIRST):
+            # What came with a message that never ended belongs to nobody.
+            while descriptors:
+                os.close(descriptors.pop())
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
-        parts.append(packet[1:])
-        if packet[:1] == LAST:
-            break
-    head, body = split(b"".join(parts))
+        message = assembly.add(packet)
+    head, body = split(message)
     return head, body, list(descriptors)
 
 

@@ -33,7 +33,7 @@ ALLOWED: Final = (
     *("read", "write", "close", "sendto", "recvfrom", "recvmsg", "preadv2", "pipe2", "dup3", "pselect6"),
     *("munmap", "mremap", "madvise", "brk"),
     *("getpid", "getppid", "gettid", "set_robust_list", "rt_sigreturn", "exit", "exit_group"),
-    *("clock_gettime", "clock_nanosleep", "getrandom"),
+    *("clock_gettime", "clock_nanosleep", "setitimer", "getrandom"),
 )
 # Absent on some architectures (arm64 has only the newer form of each).
 ALLOWED_WHERE_PRESENT: Final = ("dup2",)

@@ -66,6 +66,7 @@ class SessionProcess:
         self._waiter: asyncio.Future[Outcome] | None = None
         self._killed_for: End | None = None
         self._why = ""
+        self._epoch = 0  # rises with each promotion; a request of an older one is not run
         self._on_gone = on_gone
         self.unreported: Ended | None = None  # the head ended while nobody waited; the next reply must say so
 
@@ -78,10 +79,15 @@ class SessionProcess:
 
     async def resume(self, body: bytes, seconds: float) -> Outcome:
         """Answer the host call in which the guest waits."""
+        missed = self.unreported
+        if missed is not None:
+            # The head died while its cell was suspended: its successor knows of no call.
+            self.unreported = None
+            return missed
         return await self._exchange({"t": "result"}, body, seconds, ())
 
     def kill(self, end: End) -> None:
-        """SIGKILL the head; whoever waits for its outcome is told `end`."""
+        """SIGKILL the head; whoever waits for its outcome is told `end`, whatever the head still says."""
         if self._killed_for is None:
             self._killed_for = end
         if self._pidfd is not None:
@@ -108,11 +114,13 @@ class SessionProcess:
                 self.ready.set_result(None)
         elif kind == "promoted":
             self._identify(pid)
-            self._settle(Ended(self._killed_for or End.DIED, self._why, int(head.get("cell", 0))))
+            self._epoch = int(head["epoch"])
+            self._settle(Ended(self._killed_for or End.DIED, self._why, int(head["cell"])))
         elif kind == "died":
             self._why = f"{head.get('kind')}: {head.get('detail')}"
-            if self._channel is not None:
-                self._channel.forget_parts()
+        elif self._killed_for is not None:
+            # Said in the moment of the kill: the state that follows is the checkpoint's, so this did not happen.
+            return
         elif kind == "done":
             self._settle(Answer(head, body))
         elif kind == "call":
@@ -134,13 +142,17 @@ class SessionProcess:
         self._waiter = loop.create_future()
         self._killed_for = None
         self._why = ""
-        self._channel.send(head, body, descriptors)
-        deadline = None if seconds is None else loop.call_later(seconds, self.kill, End.TIMEOUT)
+        self._channel.send({**head, "epoch": self._epoch}, body, descriptors)
+        deadline = None if seconds is None else loop.call_later(seconds, self._time_out)
         try:
             return await asyncio.shield(self._waiter)
         finally:
             if deadline is not None:
                 deadline.cancel()
+
+    def _time_out(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self.kill(End.TIMEOUT)
 
     async def interrupt(self) -> Outcome | None:
         """Kill what runs or is suspended and wait until the state before it is back. None: nothing was under way."""
@@ -152,8 +164,6 @@ class SessionProcess:
         return await asyncio.shield(self._waiter)
 
     def _settle(self, outcome: Outcome) -> None:
-        if isinstance(outcome, Ended) and self._channel is not None:
-            self._channel.forget_parts()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(outcome)
         elif isinstance(outcome, Ended):

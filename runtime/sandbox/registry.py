@@ -110,6 +110,9 @@ class Registry:
             await asyncio.sleep(SWEEP_SECONDS)
             now = time.monotonic()
             for session in list(self._sessions.values()):
+                self.discard_if_lost(session)
+                if session.lost:
+                    continue
                 if session.state is State.IDLE and now - session.used_at > self._idle_seconds:
                     log.info("session expired", extra={"idle_seconds": round(now - session.used_at)})
                     self.end(session, expired=True)

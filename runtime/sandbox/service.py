@@ -11,7 +11,7 @@ import hashlib
 import logging
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -129,7 +129,7 @@ class SandboxService:
             last_id, last_reply = session.last_request
             if last_id == request.request_id:
                 return last_reply
-        with session.claim():
+        with session.claim(), _ended_unless_run(registry, session) if created else contextlib.nullcontext():
             reply = await self._run(registry, session, request.code, seconds, request.locals)
         reply.created = created
         if request.request_id is not None:
@@ -139,11 +139,12 @@ class SandboxService:
     async def create_session(self, owner: str, request: SessionRequest) -> SessionReply:
         """RequestError `prelude_failed` with the reply if the prelude does not end ok; then there is no session."""
         registry = self._ready_registry()
+        self._refuse_when_draining()
         image = IMAGES[self.settings.image]
         session = await registry.create(owner, request.session_id, self._options(request))
         prelude: CellReply | None = None
         if request.prelude is not None:
-            with session.claim():
+            with session.claim(), _ended_unless_run(registry, session):
                 seconds = self.settings.timeout_seconds
                 prelude = await self._run(registry, session, request.prelude, seconds, LocalsMode.NONE, prelude=True)
             if prelude.status is not Status.OK:
@@ -183,7 +184,8 @@ class SandboxService:
         seconds = None if request.timeout is None else self._seconds(request.timeout)
         with session.claim(suspended=True):
             async with self.admission.slot(owner) as queued:
-                reply = await self._interruptible(session, session.resume(request.result, request.error, seconds))
+                resuming = session.resume(request.result, request.error, seconds)
+                reply = await self._interruptible(registry, session, resuming)
         return self._finish(registry, session, reply, queued)
 
     def touch(self, owner: str, ids: list[str]) -> TouchReply:
@@ -214,16 +216,9 @@ class SandboxService:
         with session.claim():
             async with self.admission.slot(owner):
                 try:
-                    variable = await session.get(name)
+                    return await session.get(name, self.settings.variable_bytes)
                 finally:
                     registry.discard_if_lost(session)
-        if len(variable.data) > self.settings.variable_bytes:
-            raise RequestError(
-                ErrorCode.TOO_LARGE,
-                f"variable {name} has {len(variable.data)} bytes, at most {self.settings.variable_bytes} go out "
-                "at once; read it in slices",
-            )
-        return variable
 
     # --- parts ----------------------------------------------------------------------
 
@@ -254,12 +249,8 @@ class SandboxService:
         session = await registry.create(
             owner, None, self._bare_options(request.host_functions, CheckpointPolicy.OFF), one_shot=True
         )
-        try:
-            with session.claim():
-                reply = await self._run(registry, session, request.code, seconds, request.locals)
-        except BaseException:
-            registry.end(session)
-            raise
+        with session.claim(), _ended_unless_run(registry, session):
+            reply = await self._run(registry, session, request.code, seconds, request.locals)
         if reply.status is not Status.SUSPENDED:
             registry.end(session)
         reply.created = True
@@ -291,7 +282,8 @@ class SandboxService:
         prelude: bool = False,
     ) -> CellReply:
         async with self.admission.slot(session.owner) as queued:
-            reply = await self._interruptible(session, session.run(code, seconds, locals_mode, prelude=prelude))
+            running = session.run(code, seconds, locals_mode, prelude=prelude)
+            reply = await self._interruptible(registry, session, running)
         log.info(
             "cell",
             extra={
@@ -304,12 +296,15 @@ class SandboxService:
         )
         return self._finish(registry, session, reply, queued)
 
-    async def _interruptible(self, session: Session, running: Coroutine[object, object, CellReply]) -> CellReply:
+    async def _interruptible(
+        self, registry: Registry, session: Session, running: Coroutine[object, object, CellReply]
+    ) -> CellReply:
         """When the client goes away the handler is cancelled: the cell is killed and the state before it comes back."""
         try:
             return await running
         except asyncio.CancelledError:
             await session.interrupt()
+            registry.discard_if_lost(session)
             self.metrics.executions.labels(Status.INTERRUPTED.value).inc()
             raise
 
@@ -344,13 +339,27 @@ class SandboxService:
             metrics.sessions.labels(state.value).set_function(partial(registry.count, state))
 
 
+@contextlib.contextmanager
+def _ended_unless_run(registry: Registry, session: Session) -> Iterator[None]:
+    """A session that was made for a request is not left behind when the request is refused or its client goes away."""
+    try:
+        yield
+    except BaseException:
+        registry.end(session)
+        raise
+
+
 async def _ensure_artifact(image: str, folder: Path) -> Path:
     command = [sys.executable, "-m", "runtime.sandbox.compile_guest", image, "--folder", str(folder)]
     log.info("preparing guest image", extra={"image": image, "folder": str(folder)})
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    out, err = await process.communicate()
+    try:
+        out, err = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        raise
     if process.returncode != 0:
         raise ProcessError(err.decode(errors="replace").strip() or f"{command[2]} ended with {process.returncode}")
     return Path(out.decode().strip().splitlines()[-1])

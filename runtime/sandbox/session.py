@@ -24,7 +24,7 @@ from runtime.sandbox.envelope import (
     parse_get,
     parse_put,
 )
-from runtime.sandbox.errors import RequestError
+from runtime.sandbox.errors import ProcessError, RequestError
 from runtime.sandbox.frames import Head
 from runtime.sandbox.process import Answer, Call, End, Ended, Outcome, SessionProcess
 from runtime.sandbox.variables import IncomingVariable, OutgoingVariable
@@ -43,6 +43,8 @@ from runtime.wire import (
 )
 
 VARIABLE_SECONDS: Final = 60.0
+MAX_REFUSED_CALLS: Final = 100  # of names that the session was not given: only a forger asks again and again
+LARGEST_CHARACTER: Final = 4  # bytes in UTF-8
 LOST: Final = "no checkpoint was left, the session is gone"
 
 STATUS_OF_END: Final = {
@@ -94,6 +96,7 @@ class Session:
     used_at: float = field(default_factory=time.monotonic)
     memory_bytes: int = 0
     last_request: tuple[str, CellReply] | None = None
+    _completed: int = 0  # the newest cell whose effects a reply has promised
     _begun: bool = False
     _pristine: bool = True
     _suspension: _Suspension | None = None
@@ -125,7 +128,7 @@ class Session:
     def check_call(self, call_id: str) -> None:
         """409 unless `call_id` is the call in which the session waits."""
         waiting = self._suspension
-        if waiting is None or not secrets.compare_digest(waiting.call_id, call_id):
+        if waiting is None or not secrets.compare_digest(waiting.call_id.encode(), call_id.encode()):
             raise RequestError(ErrorCode.CALL_MISMATCH, f"session {self.id} does not wait for this call")
 
     async def resume(self, result: str | None, error: str | None, seconds: float | None) -> CellReply:
@@ -141,11 +144,12 @@ class Session:
         return self._reply(outcome, left, waiting.locals)
 
     async def interrupt(self) -> None:
-        """End what runs or waits; the state before it comes back."""
-        outcome = await self.process.interrupt()
+        """End what runs or waits; the state before it comes back. Nothing else is let in meanwhile."""
         self._suspension = None
-        if isinstance(outcome, Ended) and outcome.promoted_to is None and self._begun:
-            self.lost = True
+        self.state = State.RUNNING
+        outcome = await self.process.interrupt()
+        if isinstance(outcome, Ended):
+            self._note_unreported(outcome)
         self.state = State.IDLE
 
     async def put(self, name: str, variable: IncomingVariable) -> VariableReply:
@@ -156,15 +160,14 @@ class Session:
         try:
             done = parse_put(answer.body)
         except ForgedEnvelopeError:
-            detail = json.loads(answer.body) if answer.body[:1] == b"{" else {}
-            raise RequestError(ErrorCode.INVALID_VALUE, f"variable {name} could not be set", detail) from None
+            raise RequestError(ErrorCode.INVALID_VALUE, f"variable {name} could not be set") from None
         if done.status != "ok":
             raise RequestError(ErrorCode.INVALID_VALUE, f"variable {name}: {done.message}")
         return VariableReply(session_id=self.id, name=name, type=done.type, length=done.length)
 
-    async def get(self, name: str) -> OutgoingVariable:
-        """The bytes of a global. 404 when it is not there, 422 when it has no JSON form."""
-        outcome = await self._request({"op": "get", "name": name}, VARIABLE_SECONDS, cover=False)
+    async def get(self, name: str, limit: int) -> OutgoingVariable:
+        """The bytes of a global. 404 when it is not there, 413 beyond `limit` bytes, 422 when it has no JSON form."""
+        outcome = await self._request({"op": "get", "name": name, "limit": limit}, VARIABLE_SECONDS, cover=False)
         answer = self._answer(outcome, "variable could not be read")
         length = int(answer.head.get("answer", len(answer.body)))
         try:
@@ -173,6 +176,8 @@ class Session:
             raise RequestError(ErrorCode.NOT_SERIALISABLE, f"variable {name} could not be read") from None
         if found.status == "missing":
             raise RequestError(ErrorCode.VARIABLE_NOT_FOUND, f"session {self.id} has no variable {name}")
+        if found.status == "large":
+            raise RequestError(ErrorCode.TOO_LARGE, f"variable {name}: {found.message}; read it in slices")
         if found.status == "invalid":
             raise RequestError(ErrorCode.NOT_SERIALISABLE, f"variable {name} has no JSON form: {found.message}")
         return OutgoingVariable(found.kind, answer.body[length:])
@@ -208,7 +213,11 @@ class Session:
 
     async def _refuse_unknown_calls(self, outcome: Outcome, seconds: float) -> Outcome:
         """A call of a name that the session was not given can only be forged; its cell's clock goes on."""
+        refused = 0
         while isinstance(outcome, Call) and _call_name(outcome) not in self.options.host_functions:
+            refused += 1
+            if refused > MAX_REFUSED_CALLS:
+                return await self.process.interrupt() or Ended(End.INTERRUPTED, "unknown host calls", None)
             left = max(0.001, seconds - float(outcome.head.get("ran", 0.0)))
             refusal = json.dumps({"error": "not a host function of this session"}).encode()
             outcome = await self.process.resume(refusal, left)
@@ -218,8 +227,15 @@ class Session:
         """A session whose very first cell ended its process has nothing to lose: it goes on with a new process."""
         if isinstance(outcome, Ended):
             if outcome.promoted_to is None and self._pristine and not self.one_shot and not self.lost:
+                try:
+                    process = await self.new_process()
+                except ProcessError:
+                    return outcome
+                if self.lost:
+                    process.close()  # deleted meanwhile
+                    return outcome
                 self.process.close()
-                self.process = await self.new_process()
+                self.process = process
                 self._begun = False
                 return Ended(outcome.end, outcome.detail, 0)
         else:
@@ -232,11 +248,17 @@ class Session:
         if isinstance(outcome, Answer):
             return outcome
         if isinstance(outcome, Call):
-            self.process.kill(End.INTERRUPTED)
-            self.lost = True
-        elif outcome.promoted_to is None:
-            self.lost = True
+            self.close()
+        else:
+            self._note_unreported(outcome)
         raise RequestError(ErrorCode.INVALID_VALUE, message, {"session_lost": self.lost})
+
+    def _note_unreported(self, outcome: Ended) -> None:
+        """The process ended and no reply of a cell says so: the next one must, if more was lost than what ran."""
+        if outcome.promoted_to is None:
+            self.lost = True
+        elif outcome.promoted_to < self._completed:
+            self.process.unreported = outcome
 
     def _reply(self, outcome: Outcome, seconds: float, locals_mode: LocalsMode) -> CellReply:
         try:
@@ -252,6 +274,7 @@ class Session:
 
     def _ended_by_itself(self, outcome: Answer, answer: GuestAnswer) -> CellReply:
         reply = self._base(Status.OK if answer.status == "ok" else Status.ERROR, outcome.head, answer)
+        self._completed = self.cell
         reply.result = answer.result
         reply.locals = {name: Local(**local.model_dump(exclude_unset=True)) for name, local in answer.locals.items()}
         if answer.status == "error":
@@ -280,6 +303,7 @@ class Session:
         if outcome.promoted_to is None:
             self.close()
             return self._lost(status, message if self.one_shot else f"{message}; {LOST}")
+        self._completed = outcome.promoted_to
         return CellReply(
             session_id=self.id,
             cell=self.cell,
@@ -336,6 +360,8 @@ def _call_name(outcome: Call) -> str:
 
 
 def _joined(own: str, raw: object, cap: int) -> tuple[str, bool]:
-    """Captured output and what was written past it, within `cap` characters; whether something was cut."""
+    """Captured output and what was written past it, within `cap` bytes of UTF-8; whether something was cut."""
     text = own + raw if isinstance(raw, str) else own
-    return (text[:cap], True) if len(text) > cap else (text, False)
+    if len(text) * LARGEST_CHARACTER <= cap or len(text.encode()) <= cap:
+        return text, False
+    return text.encode()[:cap].decode("utf-8", "ignore"), True

@@ -9,6 +9,7 @@ from typing import Final
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from runtime.sandbox.frames import MAX_BODY
 from runtime.sandbox.guest_image import IMAGES, STDLIB, default_folder
 from runtime.settings import ServiceSettings
 
@@ -31,7 +32,7 @@ class SandboxSettings(ServiceSettings):
     memory_bytes: int = Field(256 * MEGABYTE, ge=64 * MEGABYTE, le=4 << 30, description="guest memory of a session")
     cpu_shares: int = Field(256, ge=2, le=1024, description="CPU weight of a session; 1024 is nice 0")
     output_bytes: int = Field(MEGABYTE, ge=1024, le=16 * MEGABYTE, description="stdout and stderr of a cell, each")
-    variable_bytes: int = Field(64 * MEGABYTE, ge=1024, le=1 << 30, description="largest variable in or out")
+    variable_bytes: int = Field(64 * MEGABYTE, ge=1024, le=MAX_BODY, description="largest variable in or out")
     max_sessions: int | None = Field(None, ge=1, description="live sessions; unset: from the memory limit")
     max_concurrent_executions: int | None = Field(None, ge=1, description="cells at once; unset: max(8, 4 x CPUs)")
     max_queue: int = Field(100, ge=0, description="cells that may wait")

@@ -140,16 +140,24 @@ class Spawner:
             with contextlib.suppress(ProcessLookupError):
                 zygote.kill()
             await asyncio.to_thread(zygote.wait)
-        await asyncio.sleep(self._restart_seconds)
-        self._restart_seconds = min(self._restart_seconds * 2, LONGEST_RESTART_SECONDS)
-        self._start_zygote()
+        while True:
+            await asyncio.sleep(self._restart_seconds)
+            self._restart_seconds = min(self._restart_seconds * 2, LONGEST_RESTART_SECONDS)
+            try:
+                self._start_zygote()
+                break
+            except OSError as error:
+                log.warning("the zygote could not be started", extra={"error": str(error)})
         await self._ready.wait()
         self._refill()
 
     def _spawn(self) -> SessionProcess:
         if self._control is None or self._control.closed or not self.is_ready:
             raise ProcessError("the zygote is not ready; try again in a moment")
-        ours, theirs = socket_pair()
+        try:
+            ours, theirs = socket_pair()
+        except OSError as error:
+            raise ProcessError(f"no socket for another session: {error}") from error
         process = SessionProcess(on_gone=self._forget)
         process.attach(Channel(ours, process.received, process.ended))
         self._starting.add(process)
@@ -163,7 +171,7 @@ class Spawner:
         while self.is_ready and not self._closing and len(self._spares) < self._wanted_spares:
             try:
                 self._spares.append(self._spawn())
-            except (ProcessError, OSError) as error:
+            except ProcessError as error:
                 log.warning("no spare session could be made", extra={"error": str(error)})
                 return
 

@@ -67,16 +67,37 @@ async def receive_variable(chunks: AsyncIterator[bytes], kind: Kind, limit: int)
                 raise RequestError(ErrorCode.TOO_LARGE, f"a variable may have {limit} bytes; split it into several")
             ascii_only = ascii_only and chunk.isascii()
             _write_all(descriptor, chunk)
-        if not ascii_only or length <= INLINE_CHARACTERS:
-            return await asyncio.to_thread(_convert, descriptor, kind, length)
-        return IncomingVariable(kind, length, descriptor=descriptor)
     except BaseException:
         os.close(descriptor)
         raise
+    if ascii_only and length > INLINE_CHARACTERS:
+        return IncomingVariable(kind, length, descriptor=descriptor)
+    converting = asyncio.create_task(asyncio.to_thread(_convert, descriptor, kind, length))
+    try:
+        return await asyncio.shield(converting)
+    except asyncio.CancelledError:
+        converting.add_done_callback(_close_result)  # the thread cannot be stopped and still uses the descriptor
+        raise
+
+
+def _close_result(converting: asyncio.Task[IncomingVariable]) -> None:
+    if converting.exception() is None:
+        converting.result().close()
 
 
 def _convert(descriptor: int, kind: Kind, length: int) -> IncomingVariable:
-    """Decode the file's UTF-8; long text is written back in its own width."""
+    """Decode the file's UTF-8; long text is written back in its own width. Owns the descriptor."""
+    try:
+        variable = _decode(descriptor, kind, length)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    if variable.descriptor is None:
+        os.close(descriptor)
+    return variable
+
+
+def _decode(descriptor: int, kind: Kind, length: int) -> IncomingVariable:
     try:
         text = os.pread(descriptor, length, 0).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -84,7 +105,6 @@ def _convert(descriptor: int, kind: Kind, length: int) -> IncomingVariable:
             ErrorCode.INVALID_VALUE, f"the body is no UTF-8: {error.reason} at byte {error.start}"
         ) from error
     if len(text) <= INLINE_CHARACTERS:
-        os.close(descriptor)
         return IncomingVariable(kind, len(text), inline=text)
     largest = ord(max(text))
     width, encoding, fill = next((w, e, f) for bound, w, e, f in WIDTHS if bound == 0 or largest < bound)

@@ -35,6 +35,7 @@ CLOCK_REALTIME, CLOCK_MONOTONIC = 0, 1
 CLOCK_RESOLUTION_NS = 1000
 SUBSCRIPTION_SIZE, EVENT_SIZE = 48, 32
 LONGEST_SLEEP = 3600.0
+MAX_DOOR_MESSAGE = 64 << 20  # the largest honest answer has full outputs and events; the host holds it in its memory
 
 WasiFunction = Callable[..., int]
 
@@ -174,9 +175,10 @@ class Preview1:
 
     def fd_write(self, fd: int, iovecs: int, count: int, result: int) -> int:
         if self._is_door(fd):
-            message = b"".join(
-                self._memory.read(address, length) for address, length in self._memory.iovecs(iovecs, count)
-            )
+            parts = self._memory.iovecs(iovecs, count)
+            if sum(length for _, length in parts) > MAX_DOOR_MESSAGE:
+                return Errno.FBIG
+            message = b"".join(self._memory.read(address, length) for address, length in parts)
             self._reply = self._door(message)
             self._memory.write_u32(result, len(self._reply))
             return Errno.SUCCESS
@@ -193,6 +195,8 @@ class Preview1:
         return Errno.SUCCESS
 
     def fd_pwrite(self, fd: int, iovecs: int, count: int, offset: int, result: int) -> int:
+        if offset < 0:
+            return Errno.INVAL
         self._memory.write_u32(result, self._write_file(_file_of(self._file(fd)), offset, iovecs, count))
         return Errno.SUCCESS
 
@@ -211,6 +215,8 @@ class Preview1:
         return Errno.SUCCESS
 
     def fd_pread(self, fd: int, iovecs: int, count: int, offset: int, result: int) -> int:
+        if offset < 0:
+            return Errno.INVAL
         self._memory.write_u32(result, self._fill(_file_of(self._file(fd)).data, offset, iovecs, count))
         return Errno.SUCCESS
 
@@ -234,13 +240,16 @@ class Preview1:
         descriptor = self._file(fd)
         if not descriptor.is_mount:
             del self._open[fd]
+            self._release(descriptor)
         return Errno.SUCCESS
 
     def fd_renumber(self, source: int, target: int) -> int:
-        descriptor = self._file(source)
-        if descriptor.is_mount or self._file(target).is_mount:
+        descriptor, replaced = self._file(source), self._file(target)
+        if descriptor.is_mount or replaced.is_mount:
             return Errno.NOTSUP
-        self._open[target] = self._open.pop(source)
+        if replaced is not descriptor:
+            self._open[target] = self._open.pop(source)
+            self._release(replaced)
         return Errno.SUCCESS
 
     def fd_sync(self, _fd: int) -> int:
@@ -253,6 +262,8 @@ class Preview1:
 
     def fd_allocate(self, fd: int, offset: int, length: int) -> int:
         file = _file_of(self._file(fd))
+        if offset < 0 or length <= 0:
+            return Errno.INVAL
         if offset + length > len(file.data):
             self._files.resize(file, offset + length)
         return Errno.SUCCESS
@@ -281,6 +292,8 @@ class Preview1:
         return self._write_path_stat(result, self._file(fd).path, self._file(fd).file)
 
     def fd_filestat_set_size(self, fd: int, size: int) -> int:
+        if size < 0:
+            return Errno.INVAL
         self._files.resize(_file_of(self._file(fd)), size)
         return Errno.SUCCESS
 
@@ -329,13 +342,13 @@ class Preview1:
         result: int,
     ) -> int:
         absolute = self._path(fd, path, length)
-        descriptor = Descriptor(absolute, append=bool(fdflags & FDFLAG_APPEND))
-        file = self._files.file(absolute)
-        if self._files.directory_inode(absolute) is None:
-            descriptor.file = self._open_file(absolute, file, oflags)
         number = next(n for n in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + MAX_DESCRIPTORS + 1) if n not in self._open)
         if number == FIRST_DESCRIPTOR + MAX_DESCRIPTORS:
             return Errno.MFILE
+        descriptor = Descriptor(absolute, append=bool(fdflags & FDFLAG_APPEND))
+        if self._files.directory_inode(absolute) is None:
+            descriptor.file = self._open_file(absolute, self._files.file(absolute), oflags)
+            descriptor.file.descriptors += 1
         self._open[number] = descriptor
         self._memory.write_u32(result, number)
         return Errno.SUCCESS
@@ -395,6 +408,11 @@ class Preview1:
         if descriptor is None:
             raise WasiError(Errno.BADF)
         return descriptor
+
+    def _release(self, descriptor: Descriptor) -> None:
+        if descriptor.file is not None:
+            descriptor.file.descriptors -= 1
+            self._files.release(descriptor.file)
 
     def _mount(self, fd: int) -> bytes:
         descriptor = self._file(fd)

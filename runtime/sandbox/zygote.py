@@ -50,18 +50,29 @@ class Zygote:
         send(self._control, {"t": "ready", "missing": self._hardening.missing})
         while True:
             head, _, descriptors = receive(self._control)
-            if head["t"] == "spawn" and descriptors:
-                if os.fork() == 0:
-                    return self._become_session(descriptors[0], head["number"])
-                for descriptor in descriptors:
-                    os.close(descriptor)
+            if head["t"] == "spawn" and descriptors and _fork_child():
+                return self._become_session(descriptors[0], head["number"])
+            for descriptor in descriptors:
+                os.close(descriptor)
 
     def _become_session(self, descriptor: int, number: int) -> socket.socket:
+        """Descriptors: 0 to 2 lead nowhere, 3 is the session's socket, and there are no others."""
+        for standard in (1, 2):
+            os.dup2(0, standard)
         os.dup2(descriptor, SESSION_SOCKET)
         os.closerange(SESSION_SOCKET + 1, os.sysconf("SC_OPEN_MAX"))
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=SESSION_SOCKET)
         self._hardening.apply(number)
         return sock
+
+
+def _fork_child() -> bool:
+    """True in the child. A fork that is refused (no processes, no memory) costs that session only: the server sees its
+    socket close."""
+    try:
+        return os.fork() == 0
+    except OSError:
+        return False
 
 
 def main() -> None:

@@ -30,7 +30,11 @@ RESULT_CHARS = 20_000
 REPR_CHARS = 300
 LOCALS_NAMES = 1_000
 LOCALS_BYTES = 256 << 10
+NAME_CHARS = 200
+SORTED_FOR_REPR = 10_000
 VALUE_NODES = 100_000
+VALUE_DEPTH = 100
+CALL_BYTES = 16 << 20
 EVENT_BYTES = 8 << 20
 EVENT_NAME_CHARS = 64
 TRACEBACK_FRAMES = 20
@@ -39,7 +43,9 @@ SMALLEST_POKE = 64
 # Bound here, so that a cell that patches the modules does not end the loop.
 _dumps, _loads, _exec, _eval, _compile = json.dumps, json.loads, exec, eval, compile
 _print_exception, _write, _read, _type, _str = traceback.print_exception, os.write, os.read, type, str
-_getsizeof, _isinstance, _len, _id, _pack = sys.getsizeof, isinstance, len, id, struct.pack
+_getsizeof, _isinstance, _issubclass, _len, _id, _pack = sys.getsizeof, isinstance, issubclass, len, id, struct.pack
+# Unbound, so that a subclass or metaclass of a cell has no say.
+_encode, _class_name = str.encode, type.__dict__["__name__"].__get__
 
 
 def door(kind, message):
@@ -48,12 +54,16 @@ def door(kind, message):
 
 
 def text(value):
-    """A str that has a UTF-8 form: lone surrogates become escapes."""
-    return value.encode("utf-8", "backslashreplace").decode()
+    """An exact str that has a UTF-8 form: lone surrogates become escapes."""
+    return _encode(value, "utf-8", "backslashreplace").decode()
+
+
+def type_name(value):
+    return text(_class_name(_type(value)))[:NAME_CHARS]
 
 
 class CappedOutput:
-    """sys.stdout and sys.stderr of a cell: keeps the first `cap` characters, counts the rest as truncated."""
+    """sys.stdout and sys.stderr of a cell: keeps the first `cap` bytes of UTF-8, counts the rest as truncated."""
 
     encoding = "utf-8"
     errors = "backslashreplace"
@@ -69,15 +79,18 @@ class CappedOutput:
     def write(self, chunk):
         if not _isinstance(chunk, _str):
             raise TypeError("write() argument must be str, not " + _type(chunk).__name__)
-        room = self.cap - self.length
-        if room > 0:
-            part = chunk[:room]
-            self.parts.append(part)
-            self.length += _len(part)
-            if _len(self.parts) > 4096:
-                self.parts = ["".join(self.parts)]
-        if _len(chunk) > room:
+        chunk = "".join((chunk,))
+        room = max(self.cap - self.length, 0)
+        start = chunk[:room]
+        encoded = start if start.isascii() else _encode(start, "utf-8", "backslashreplace")
+        part = encoded[:room]
+        self.length += _len(part)
+        self.parts.append(part if _isinstance(part, _str) else part.decode("utf-8", "ignore"))
+        if _len(self.parts) > 4096:
+            self.parts = ["".join(self.parts)]
+        if _len(start) < _len(chunk) or _len(part) < _len(encoded):
             self.truncated = True
+            self.length = self.cap
         return _len(chunk)
 
     def writelines(self, lines):
@@ -106,7 +119,7 @@ class CappedOutput:
         raise OSError("the output of a cell has no descriptor")
 
     def take(self):
-        value = text("".join(self.parts))
+        value = "".join(self.parts)
         self.parts = []
         return value
 
@@ -145,7 +158,10 @@ def call(name, payload):
         raise TypeError("call(name: str, payload: str)")
     if name not in session.host_functions:
         raise RuntimeError(f"{name} is no host function of this session")
-    message = {"name": text(name), "payload": text(payload), **take_output()}
+    payload = text(payload)
+    if _len(payload.encode()) > CALL_BYTES:
+        raise ValueError(f"a host call takes at most {CALL_BYTES} bytes; call it with parts")
+    message = {"name": text(name), "payload": payload, **take_output()}
     reply = _loads(door(b"C", _dumps(message).encode()))
     if "error" in reply:
         raise RuntimeError(reply["error"])
@@ -254,7 +270,7 @@ def run(request):
         found = locals_of(request["locals"])
     except BaseException as problem:
         # Only hostile objects get here (a __repr__ that raises what is no Exception, a patched module).
-        error = error or {"type": "SystemError", "message": "the reply could not be made: " + _type(problem).__name__}
+        error = error or {"type": "SystemError", "message": "the reply could not be made: " + type_name(problem)}
         found = {}
     finally:
         sys.stdout, sys.stderr = old_out, old_err
@@ -293,13 +309,15 @@ def guarded(function, filename):
 
 
 def describe(problem, filename):
-    line = problem.lineno if _isinstance(problem, SyntaxError) and problem.filename == filename else None
+    line = None
+    if _issubclass(_type(problem), SyntaxError) and problem.filename == filename and _type(problem.lineno) is int:
+        line = problem.lineno
     frames = problem.__traceback__
     while frames is not None:
         if frames.tb_frame.f_code.co_filename == filename:
             line = frames.tb_lineno
         frames = frames.tb_next
-    kind = _type(problem).__name__
+    kind = type_name(problem)
     try:
         tb = problem.__traceback__
         while tb is not None and tb.tb_frame.f_globals is globals():
@@ -309,15 +327,15 @@ def describe(problem, filename):
     except BaseException:
         session.stderr.write(kind + ": the exception's own text could not be had\n")
         message = ""
-    return {"type": text(kind)[:200], "message": message, "line": line}
+    return {"type": kind, "message": message, "line": line}
 
 
 def result_of(value):
     if value is None:
         return None
     shown = repr(value)
-    if not _isinstance(shown, _str):
-        return "<repr is no str>"
+    if _type(shown) is not _str:
+        shown = "".join((shown,))
     cut = _len(shown) - RESULT_CHARS
     return text(shown if cut <= 0 else shown[:RESULT_CHARS] + f"… ({cut} more characters)")
 
@@ -329,11 +347,11 @@ def locals_of(mode):
         return found
     room = LOCALS_BYTES
     for name, value in list(session.names.items()):
-        if _type(name) is not _str or name[:1] == "_" or name in session.hidden:
+        if _type(name) is not _str or name[:1] == "_" or name in session.hidden or _len(name) > NAME_CHARS:
             continue
-        if _isinstance(value, types.ModuleType):
+        if _issubclass(_type(value), types.ModuleType):
             continue
-        entry = {"type": text(_type(value).__name__)[:200], "repr": short_repr(value)}
+        entry = {"type": type_name(value), "repr": short_repr(value)}
         room -= _len(name) + _len(entry["type"]) + _len(entry["repr"]) + 32
         if room < 0 or _len(found) >= LOCALS_NAMES:
             break
@@ -353,41 +371,49 @@ def short_repr(value):
             shown = repr(value[:200]) + (f"… ({_len(value)} characters)" if _len(value) > 200 else "")
         elif kind is int and value.bit_length() > 2000:
             shown = f"<int of {value.bit_length()} bits>"
+        elif kind in (dict, set, frozenset) and _len(value) > SORTED_FOR_REPR:
+            shown = f"<{kind.__name__} of {_len(value)}>"  # reprlib would sort it
         else:
             shown = summary.repr(value)
-        return text(shown)[:REPR_CHARS] if _type(shown) is _str else "<repr is no str>"
-    except Exception:
+        return text(shown)[:REPR_CHARS]
+    except BaseException:
         return "<repr failed>"
 
 
 def is_plain(value):
-    """Whether `value` is JSON exactly: plain types, str keys, finite numbers, no cycles, not too many nodes."""
-    stack, nodes = [value], 0
-    while stack:
-        item = stack.pop()
-        nodes += 1
+    """Whether `value` is JSON exactly: plain types, str keys, finite numbers, not too deep, not too many nodes."""
+    level, nodes = [value], 0
+    for _ in range(VALUE_DEPTH):
+        nodes += _len(level)
         if nodes > VALUE_NODES:
             return False
-        kind = _type(item)
-        if kind is _str:
-            if _len(item) > LOCALS_BYTES or (not item.isascii() and text(item) != item):
+        below = []
+        for item in level:
+            kind = _type(item)
+            if kind is list or kind is dict:
+                if _len(item) + _len(below) > VALUE_NODES:
+                    return False
+                below.extend(item)
+                if kind is dict:
+                    if not all(_type(key) is _str for key in item):
+                        return False
+                    below.extend(item.values())
+            elif not is_plain_scalar(item, kind):
                 return False
-        elif kind is int:
-            if item.bit_length() > 2000:
-                return False
-        elif kind is float:
-            if not math.isfinite(item):
-                return False
-        elif kind is list:
-            stack.extend(item[: VALUE_NODES + 1])
-        elif kind is dict:
-            if _len(item) > VALUE_NODES or not all(_type(key) is _str for key in item):
-                return False
-            stack.extend(item)
-            stack.extend(item.values())
-        elif item is not None and kind is not bool:
-            return False
-    return True
+        if not below:
+            return True
+        level = below
+    return False
+
+
+def is_plain_scalar(item, kind):
+    if kind is _str:
+        return _len(item) <= LOCALS_BYTES and (item.isascii() or text(item) == item)
+    if kind is int:
+        return item.bit_length() <= 2000
+    if kind is float:
+        return math.isfinite(item)
+    return item is None or kind is bool
 
 
 def no_constant(name):
@@ -396,22 +422,27 @@ def no_constant(name):
 
 def put(request):
     """Set a variable from text in the request, or from bytes that the host copies into a new str's own buffer."""
-    length = request["length"]
-    if "text" in request:
-        value = request["text"]
-    else:
-        fill, width = request["fill"], request["width"]
-        value = fill * length
-        header = _getsizeof(fill) - 2 * width
-        if not door(b"P", _pack("<QQ", _id(value) + header, length * width)):
-            return {"status": "error", "message": "the bytes did not arrive"}
-    if request["json"]:
-        try:
+    try:
+        value = receive(request)
+        if request["json"]:
             value = _loads(value, parse_constant=no_constant)
-        except (ValueError, RecursionError) as problem:
-            return {"status": "invalid", "message": text(_str(problem))}
+    except MemoryError:
+        return {"status": "error", "message": "it does not fit into the session's memory"}
+    except (ValueError, RecursionError) as problem:
+        return {"status": "invalid", "message": text(_str(problem))}
     session.names[request["name"]] = value
     return {"status": "ok", "type": _type(value).__name__, "length": _len(value) if hasattr(value, "__len__") else None}
+
+
+def receive(request):
+    if "text" in request:
+        return request["text"]
+    length, fill, width = request["length"], request["fill"], request["width"]
+    value = fill * length
+    header = _getsizeof(fill) - 2 * width
+    if not door(b"P", _pack("<QQ", _id(value) + header, length * width)):
+        raise ValueError("the bytes did not arrive")
+    return value
 
 
 def get(request):
@@ -425,10 +456,14 @@ def get(request):
         data = value if kind == "text" else _dumps(value, allow_nan=False)
         if not data.isascii():
             data = data.encode("utf-8", "backslashreplace")
+    except MemoryError:
+        return {"status": "large", "message": "the session's memory has no room for its encoded form"}
     except (TypeError, ValueError, RecursionError) as problem:
         return {"status": "invalid", "message": text(_str(problem))}
     empty = _getsizeof(b"") - 1 if _type(data) is bytes else _getsizeof("a") - 2
-    door(b"G", _pack("<QQ", _id(data) + empty, _len(data)))
+    limit = request["limit"]
+    if _len(data) > limit or not door(b"G", _pack("<QQ", _id(data) + empty, _len(data))):
+        return {"status": "large", "message": f"it has {_len(data)} bytes, at most {limit} go out at once"}
     return {"status": "ok", "kind": kind}
 
 
