@@ -15,6 +15,7 @@ Object = dict[str, Any]
 """A Kubernetes object as JSON."""
 
 TIMEOUT_SECONDS: Final = 60
+JSON: Final = ("-o", "json", "--show-managed-fields")
 
 
 class Kubectl:
@@ -43,13 +44,13 @@ class Kubectl:
 
     def get(self, resource: str, name: str, namespace: str | None = None) -> Object | None:
         """One object, or None where there is none of that name."""
-        said = self.run("get", resource, name, *_scope(namespace), "-o", "json", "--ignore-not-found")
+        said = self.run("get", resource, name, *_scope(namespace), *JSON, "--ignore-not-found")
         return _object(said) if said else None
 
     def list(self, resources: str, namespace: str | None = None, labels: str | None = None) -> list[Object]:
         """Objects of `resources` (comma-separated) in `namespace`, filtered by a label selector."""
         selector = ("-l", labels) if labels else ()
-        items: list[Object] = _object(self.run("get", resources, *_scope(namespace), *selector, "-o", "json"))["items"]
+        items: list[Object] = _object(self.run("get", resources, *_scope(namespace), *selector, *JSON))["items"]
         return items
 
     def apply(self, objects: Object | Iterable[Object], *options: str) -> str:

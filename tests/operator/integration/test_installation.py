@@ -1,0 +1,36 @@
+"""`kubectl apply -k config/default`: accepted, complete, and its operator pod is one that a strict namespace admits."""
+
+from __future__ import annotations
+
+from tests.controlplane.cluster import ControlPlane
+from tests.controlplane.eventually import eventually
+from tests.operator.integration.installation import Installation
+from tests.operator.integration.operator_process import OperatorProcess
+from tests.operator.integration.samples import DEFAULT_INSTALL
+
+
+def test_the_installation_applied_twice_changes_nothing(installed: ControlPlane) -> None:
+    lines = installed.admin.run("apply", "-k", str(DEFAULT_INSTALL)).splitlines()
+    assert lines
+    assert [line for line in lines if not line.endswith(" unchanged")] == []
+
+
+def test_the_operators_pod_is_admitted_in_a_restricted_namespace(
+    installed: ControlPlane, installation: Installation
+) -> None:
+    namespace = installed.admin.get("namespace", installation.namespace)
+    assert namespace is not None
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    pods = eventually(lambda: installed.admin.list("pods", installation.namespace), "the operator's pod")
+    assert {pod["spec"]["serviceAccountName"] for pod in pods} == {installation.service_account}
+
+
+def test_one_operator_runs_at_a_time(installation: Installation) -> None:
+    spec = installation.deployment["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+
+
+def test_the_operator_tells_health_readiness_and_metrics(operator: OperatorProcess) -> None:
+    operator.fetch("/healthz")
+    operator.fetch("/readyz")
+    assert "# TYPE" in operator.fetch("/metrics")

@@ -1,0 +1,78 @@
+"""RBAC of record: everything granted is used, and nothing was asked for that is not granted.
+
+Collected last, so that it looks back at all that the operator did in this session; `everything_used` makes sure that it
+is enough when this file runs alone.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.controlplane.audit import Request
+from tests.controlplane.cluster import ControlPlane
+from tests.operator.integration.installation import Installation, Permission
+from tests.operator.integration.samples import build_pool, build_stack
+from tests.operator.integration.tenant import Tenant
+
+
+@pytest.fixture
+def everything_used(tenant: Tenant) -> None:
+    """A stack with every kind of child, each repaired, made anew and, where a spec can ask for it, pruned."""
+    scaled = {"autoscaling": {"minReplicas": 2, "maxReplicas": 4}}
+    tenant.apply(build_stack("s", tenant.namespace, {"inference": scaled, "sandbox": scaled}))
+    for resource, name in (("horizontalpodautoscaler", "s-rlm"), ("horizontalpodautoscaler", "s-wasm")):
+        tenant.expect(resource, name)
+    for resource, name in (("serviceaccount", "s-rlm"), ("secret", "s-rlm-keys"), ("service", "s")):
+        uid = tenant.expect(resource, name)["metadata"]["uid"]
+        tenant.delete(resource, name)
+        tenant.expect_another(resource, name, uid)
+    tenant.apply(build_pool("other", tenant.namespace, {"replicas": 0}))
+    changes = {
+        "sandbox": None,
+        "sandboxPoolRef": {"name": "other"},
+        "networkPolicy": {"management": "Unmanaged"},
+        "inference": {"replicas": 0, "autoscaling": None, "auth": {"mode": "Disabled"}},
+    }
+    tenant.patch("rlmstack", "s", {"spec": changes})
+    for resource, name in (
+        ("sandboxpool", "s"),
+        ("networkpolicy", "s-rlm"),
+        ("poddisruptionbudget", "s-rlm"),
+        ("horizontalpodautoscaler", "s-rlm"),
+        ("secret", "s-rlm-keys"),
+    ):
+        tenant.expect_gone(resource, name)
+
+
+def test_nothing_was_asked_for_that_is_not_granted(
+    control_plane: ControlPlane, installation: Installation, everything_used: None
+) -> None:
+    asked = control_plane.audit.requests(user=installation.user)
+    assert asked
+    assert [request for request in asked if request.is_forbidden] == []
+
+
+def test_everything_granted_is_used(
+    control_plane: ControlPlane, installation: Installation, everything_used: None
+) -> None:
+    used = {
+        permission
+        for request in control_plane.audit.requests(user=installation.user)
+        for permission in permissions_of(request)
+    }
+    assert sorted(installation.permissions(control_plane.admin) - used) == []
+
+
+def permissions_of(request: Request) -> list[Permission]:
+    """The rights that a request needed: server-side apply of an object that was not there needs `create` too."""
+    needed = [(request.group, request.resource, request.verb)]
+    if request.verb == "patch" and request.code == 201:
+        needed.append((request.group, request.resource, "create"))
+    return needed
+
+
+def test_secrets_are_never_listed_or_watched(
+    control_plane: ControlPlane, installation: Installation, everything_used: None
+) -> None:
+    granted = {verb for _, resource, verb in installation.permissions(control_plane.admin) if resource == "secrets"}
+    assert not granted & {"list", "watch", "deletecollection"}

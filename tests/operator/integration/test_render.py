@@ -1,0 +1,100 @@
+"""`rlmctl render` prints what the operator applies: field by field, by what the API server says the operator owns.
+
+Server-side apply records which fields a manager wrote. `applied_by_operator` cuts a live object down to those fields;
+what is left is what the operator sent, in the form that the API server stores.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.controlplane.kubectl import Object
+from tests.operator.integration.samples import QUICKSTART, SAMPLES
+from tests.operator.integration.tenant import Child, Tenant
+
+FIELD_MANAGER = "rlm-operator"
+
+
+def render(path: str, namespace: str) -> list[Object]:
+    command = [sys.executable, "-m", "rlmctl", "render", "-f", path, "--namespace", namespace]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [document for document in yaml.safe_load_all(printed) if document]
+
+
+@pytest.mark.parametrize("sample", sorted(path.name for path in SAMPLES.glob("*.yaml")))
+def test_what_is_rendered_is_what_the_operator_applies(tenant: Tenant, sample: str) -> None:
+    tenant.create_secret("llm-secrets", api_key="sk-test")
+    rendered = {identify(manifest): manifest for manifest in render(str(SAMPLES / sample), tenant.namespace)}
+    tenant.apply_file(SAMPLES / sample)
+    live = tenant.expect_children(set(rendered))
+    for child, manifest in rendered.items():
+        assert applied_by_operator(live[child]) == without_bookkeeping(manifest), child
+
+
+def test_what_is_rendered_is_accepted_by_the_api_server(tenant: Tenant) -> None:
+    rendered = render(str(QUICKSTART), tenant.namespace)
+    tenant.kubectl.apply(rendered, "--dry-run=server")
+
+
+def identify(manifest: Object) -> Child:
+    return manifest["kind"], manifest["metadata"]["name"]
+
+
+def without_bookkeeping(manifest: Object) -> Object:
+    """A rendered manifest as `applied_by_operator` would give it back: identity is not a field that anyone owns."""
+    metadata = {key: value for key, value in manifest["metadata"].items() if key not in {"name", "namespace"}}
+    rest = {key: value for key, value in manifest.items() if key not in {"apiVersion", "kind", "metadata"}}
+    return _object({**rest, "metadata": metadata})
+
+
+def applied_by_operator(live: Object) -> Object:
+    """The fields of a live object that the operator's field manager owns; owner references and keys are left out.
+
+    They are the two things that a rendered file cannot have: the uid of an object that no API server has seen, and
+    random data.
+    """
+    entries = [entry for entry in live["metadata"]["managedFields"] if entry["manager"] == FIELD_MANAGER]
+    [owned] = [entry["fieldsV1"] for entry in entries if "subresource" not in entry]
+    cut: Object = extract(live, owned)
+    cut["metadata"].pop("ownerReferences", None)
+    if live["kind"] == "Secret":
+        cut.pop("data", None)
+    return _object(cut)
+
+
+def extract(value: Any, owned: dict[str, Any]) -> Any:
+    """The part of `value` that a fieldsV1 tree names: `f:NAME` a field, `k:{…}` an item by key, `v:…` one of a set."""
+    if not owned:
+        return value
+    if isinstance(value, list):
+        return [item for part in owned if part != "." for item in extract_items(value, part, owned[part])]
+    names = [part[2:] for part in owned if part.startswith("f:")]
+    return {name: extract(value.get(name), owned[f"f:{name}"]) for name in names}
+
+
+def extract_items(items: list[Any], part: str, owned: dict[str, Any]) -> list[Any]:
+    wanted = json.loads(part[2:])
+    if part.startswith("v:"):
+        return [item for item in items if item == wanted]
+    return [extract(item, owned) for item in items if all(item.get(key) == value for key, value in wanted.items())]
+
+
+def _object(value: Object) -> Object:
+    kept: Object = normalised(value)
+    return kept
+
+
+def normalised(value: Any) -> Any:
+    """Equal for values that the API server treats as equal: without empty containers, with lists in a fixed order."""
+    if isinstance(value, dict):
+        parts = {key: normalised(part) for key, part in value.items()}
+        return {key: part for key, part in parts.items() if part not in ({}, [], None)}
+    if isinstance(value, list):
+        return sorted((normalised(item) for item in value), key=lambda item: json.dumps(item, sort_keys=True))
+    return value
