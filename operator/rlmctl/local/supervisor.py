@@ -15,9 +15,10 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import BinaryIO, Final, Self
 
 import aiohttp
 
@@ -28,11 +29,33 @@ MAX_CRASHES: Final = 5
 _QUIET_SECONDS: Final = 60.0
 _FIRST_WAIT: Final = 0.5
 _STOP_SECONDS: Final = 15.0
+_LAST_WORDS_SECONDS: Final = 1.0
 _WRONG_SETTINGS: Final = 2
 _KEPT_LINES: Final = 20
 _LEASH: Final = str(Path(__file__).with_name("leash.py"))
 
 LineSink = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class _Child:
+    """A started process, and the task that passes its output on."""
+
+    process: asyncio.subprocess.Process
+    output: asyncio.Task[None]
+
+    async def end(self) -> None:
+        """Ask it to end, kill what has not ended in time, and whatever it left running in its session's group."""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.process.wait(), _STOP_SECONDS)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        await self.process.wait()
+        await asyncio.wait({self.output}, timeout=_LAST_WORDS_SECONDS)
+        self.output.cancel()
 
 
 class Supervisor:
@@ -41,14 +64,14 @@ class Supervisor:
     def __init__(self, on_line: LineSink, on_change: Callable[[], None]) -> None:
         self._on_line = on_line
         self._on_change = on_change
-        self._children: dict[str, asyncio.subprocess.Process] = {}
+        self._children: dict[str, _Child] = {}
         self._tails: dict[str, deque[str]] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def pids(self) -> dict[str, int]:
-        return {name: child.pid for name, child in self._children.items()}
+        return {name: child.process.pid for name, child in self._children.items()}
 
     async def __aenter__(self) -> Self:
         return self
@@ -73,8 +96,8 @@ class Supervisor:
             raise StartError(
                 f"{process.name} was not ready within {within:.0f} s ({process.ready_url}){self._tail(process.name)}"
             )
-        if self._failure.done():
-            self._failure.result()
+        for future in done:
+            future.result()
 
     async def wait_for_failure(self) -> None:
         """Returns never; raises StartError when a process had to be given up."""
@@ -86,30 +109,35 @@ class Supervisor:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         for name in reversed(list(self._children)):
-            await _end(self._children.pop(name))
+            await self._children.pop(name).end()
         if self._failure.done():
             self._failure.exception()  # retrieved: whoever waited has it
 
-    async def _spawn(self, process: LocalProcess) -> asyncio.subprocess.Process:
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", _LEASH, str(os.getpid()), *process.command),
-            env=process.environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,  # a Ctrl-C in the terminal is for rlmctl, which then stops all in order
-        )
-        self._children[process.name] = child
+    async def _spawn(self, process: LocalProcess) -> _Child:
+        # A pipe of our own: asyncio's would count the process as running for as long as a grandchild holds it open.
+        reading, writing = os.pipe()
+        try:
+            running = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", _LEASH, str(os.getpid()), *process.command),
+                env=process.environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=writing,
+                stderr=writing,
+                start_new_session=True,  # a Ctrl-C in the terminal is for rlmctl, which then stops all in order
+            )
+        finally:
+            os.close(writing)
+        output = asyncio.create_task(self._pass_on(process.name, os.fdopen(reading, "rb")))
+        child = self._children[process.name] = _Child(running, output)
         self._on_change()
         return child
 
-    async def _keep(self, process: LocalProcess, child: asyncio.subprocess.Process) -> None:
+    async def _keep(self, process: LocalProcess, child: _Child) -> None:
         crashes, wait = 0, _FIRST_WAIT
         while True:
             started = time.monotonic()
-            await self._pass_on(process.name, child)
-            status = await child.wait()
-            _kill_group(child.pid)
+            status = await child.process.wait()
+            await child.end()
             if time.monotonic() - started >= _QUIET_SECONDS:
                 crashes, wait = 0, _FIRST_WAIT
             crashes += 1
@@ -126,27 +154,18 @@ class Supervisor:
             times = f" {crashes} times" if crashes > 1 else ""
             self._failure.set_exception(StartError(f"{name} ended{times} with status {status}{self._tail(name)}"))
 
-    async def _pass_on(self, name: str, child: asyncio.subprocess.Process) -> None:
-        """Every line of its output, until the process ended; a line longer than the buffer comes in parts."""
-        stream = child.stdout
-        if stream is None:
-            return
-        ended = asyncio.create_task(child.wait())
+    async def _pass_on(self, name: str, pipe: BinaryIO) -> None:
+        """Every line of its output; one longer than the buffer comes in parts."""
+        stream = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), pipe)
         try:
-            while True:
-                reading = asyncio.create_task(_read_line(stream))
-                await asyncio.wait({reading, ended}, return_when=asyncio.FIRST_COMPLETED)
-                if not reading.done():
-                    # What a forked grandchild still holds open is not waited for.
-                    await asyncio.wait({reading}, timeout=0.2)
-                if not reading.done() or not reading.result():
-                    reading.cancel()
-                    return
-                line = reading.result().decode("utf-8", "replace").rstrip("\n")
-                self._tails[name].append(line)
-                self._on_line(name, line)
+            while line := await _read_line(stream):
+                text = line.decode("utf-8", "replace").rstrip("\n")
+                self._tails[name].append(text)
+                self._on_line(name, text)
         finally:
-            ended.cancel()
+            transport.close()
 
     def _tail(self, name: str) -> str:
         lines = self._tails.get(name)
@@ -172,19 +191,3 @@ async def _poll(url: str) -> None:
                     if response.status == 200:
                         return
             await asyncio.sleep(0.05)
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            child.send_signal(signal.SIGTERM)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(child.wait(), _STOP_SECONDS)
-    _kill_group(child.pid)
-    await child.wait()
-
-
-def _kill_group(pid: int) -> None:
-    """Whatever the process left running in its session's group."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
