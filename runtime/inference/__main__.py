@@ -16,6 +16,8 @@ from runtime.settings import USAGE_ERROR, load_settings
 
 PROGRAM = "runtime.inference"
 
+log = logging.getLogger(PROGRAM)
+
 
 def main(argv: list[str]) -> int:
     settings = load_settings(InferenceSettings, PROGRAM, argv)
@@ -29,7 +31,11 @@ def main(argv: list[str]) -> int:
     except KeyFolderError as error:
         sys.stderr.write(f"{PROGRAM}: RLM_API_KEYS_DIR: {error} (RLM_AUTH_MODE)\n")
         return USAGE_ERROR
-    asyncio.run(_serve(settings, keys))
+    try:
+        asyncio.run(_serve(settings, keys))
+    except OSError as error:
+        log.error("cannot listen on %s:%d: %s", settings.host, settings.port, error)  # noqa: TRY400  # no defect
+        return 1
     return 0
 
 

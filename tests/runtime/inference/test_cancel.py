@@ -1,0 +1,135 @@
+"""A caller who hangs up: the model calls, the cell and the session of the run end with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.inference.replies import Pace
+from runtime.inference.settings import InferenceSettings
+from tests.runtime.inference.sandbox_process import SandboxProcess
+from tests.runtime.inference.scripted_model import Gate, Hang, ScriptedModel
+from tests.runtime.inference.service import API_KEY, SERVED_MODEL, Service, run_service, write_keys
+
+DEADLINE = 20.0
+
+
+async def metric(service: Service, url: str, sample: str) -> float:
+    """One sample of a /metrics page."""
+    async with service.http.get(f"{url}/metrics") as response:
+        lines = (await response.text()).splitlines()
+    return next((float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == sample), 0.0)
+
+
+async def until_metric(service: Service, url: str, sample: str, value: float) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while await metric(service, url, sample) != value:  # noqa: ASYNC110  # a process: it can only be asked again
+            await asyncio.sleep(0.02)
+
+
+async def until_ended(service: Service, sandbox: SandboxProcess) -> None:
+    """No run is active, and the sandbox holds none of their sessions."""
+    await until_metric(service, service.url, "rlm_active_runs", 0)
+    for state in ("idle", "running", "suspended"):
+        await until_metric(service, sandbox.url, f'wasm_sessions{{state="{state}"}}', 0)
+
+
+@contextlib.asynccontextmanager
+async def streaming(service: Service, path: str = "/rlm/v1/runs") -> AsyncIterator[Any]:
+    """A stream whose first line has arrived; leaving the block hangs up."""
+    body: dict[str, Any] = {"query": "How many?", "stream": True}
+    if path == "/v1/chat/completions":
+        body = {"model": SERVED_MODEL, "messages": [{"role": "user", "content": "How many?"}], "stream": True}
+    async with service.http.post(service.url + path, json=body) as response:
+        await response.content.readline()
+        yield response
+        response.close()
+
+
+@pytest.mark.parametrize("path", ["/rlm/v1/runs", "/v1/chat/completions"])
+async def test_dropped_stream_ends_the_root_call_and_the_session(
+    service: Service, sandbox: SandboxProcess, model: ScriptedModel, path: str
+) -> None:
+    model.enqueue(Hang())
+    async with streaming(service, path):
+        await model.until(lambda scripted: scripted.hanging == 1)
+    await model.until(lambda scripted: scripted.abandoned == 1)
+    await until_ended(service, sandbox)
+    assert await service.metric("rlm_inference_requests_total", status="cancelled") == 1
+
+
+async def test_dropped_stream_ends_all_sub_calls(
+    service: Service, sandbox: SandboxProcess, model: ScriptedModel
+) -> None:
+    model.sub_rule = lambda _: Hang()
+    model.enqueue("```repl\nllm_query_batched(['p'] * 20)\n```")
+    async with streaming(service):
+        await model.until(lambda scripted: scripted.hanging == 2)  # half of the process's four
+    await model.until(lambda scripted: scripted.abandoned == 2)
+    await until_ended(service, sandbox)
+    assert len(model.sub_calls) == 2
+
+
+async def test_dropped_stream_ends_a_cell_that_loops(
+    service: Service, sandbox: SandboxProcess, model: ScriptedModel
+) -> None:
+    model.enqueue("```repl\nwhile True: pass\n```")
+    async with streaming(service):
+        await until_metric(service, sandbox.url, 'wasm_sessions{state="running"}', 1)
+    await until_ended(service, sandbox)
+
+
+async def test_calls_in_flight_are_capped_over_all_runs(
+    service: Service, sandbox: SandboxProcess, model: ScriptedModel
+) -> None:
+    model.sub_rule = lambda _: Hang()
+    model.enqueue(*["```repl\nllm_query_batched(['p'] * 20)\n```"] * 3)
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(3):
+            await stack.enter_async_context(streaming(service))
+        await model.until(lambda scripted: scripted.hanging == 4 and len(scripted.root_calls) >= 2)
+    await until_ended(service, sandbox)
+    assert len(model.sub_calls) == 4
+
+
+async def test_dropped_plain_request_begins_no_new_call_until_it_is_repeated(
+    service: Service, sandbox: SandboxProcess, model: ScriptedModel
+) -> None:
+    gate = asyncio.Event()
+    model.sub_rule = lambda prompt: Gate(gate, f"<{prompt}>")
+    model.enqueue("```repl\nFINAL(llm_query('first') + llm_query('second'))\n```")
+    body = {"query": "How many?"}
+    calls_before = await metric(service, sandbox.url, "wasm_host_calls_total")
+
+    dropped = asyncio.create_task(service.http.post(f"{service.url}/rlm/v1/runs", json=body))
+    await model.until(lambda scripted: len(scripted.sub_calls) == 1)
+    dropped.cancel()
+    await asyncio.wait([dropped])
+    gate.set()
+    await until_metric(service, sandbox.url, "wasm_host_calls_total", calls_before + 2)
+    assert len(model.sub_calls) == 1
+
+    headers = {"x-stainless-retry-count": "1"}
+    async with service.http.post(f"{service.url}/rlm/v1/runs", json=body, headers=headers) as response:
+        assert json.loads(await response.text())["answer"] == "<first><second>"
+    assert len(model.root_calls) == 1
+
+
+async def test_dropped_plain_request_that_nobody_repeats_ends_after_the_linger(
+    settings: InferenceSettings, sandbox: SandboxProcess, model: ScriptedModel, tmp_path: Path
+) -> None:
+    keys = write_keys(tmp_path / "keys", tester=API_KEY)
+    async with run_service(settings, keys, Pace(linger=0.2)) as service:
+        model.enqueue(Hang())
+        dropped = asyncio.create_task(service.http.post(f"{service.url}/rlm/v1/runs", json={"query": "How many?"}))
+        await model.until(lambda scripted: scripted.hanging == 1)
+        dropped.cancel()
+        await asyncio.wait([dropped])
+        await model.until(lambda scripted: scripted.abandoned == 1)
+        await until_ended(service, sandbox)
