@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from rlmctl.local.ready_file import ReadyInfo, default_ready_path, read_ready_file
 
@@ -67,11 +68,11 @@ class DevProcess:
 
 
 @contextmanager
-def run_dev(folder: Path, manifest: Path = QUICKSTART, **variables: str) -> Iterator[DevProcess]:
-    """Yields once it is ready; `folder` becomes its runtime folder."""
-    environment = clean_environment(folder) | variables
+def run_dev(folder: Path, variables: Mapping[str, str] = MappingProxyType({})) -> Iterator[DevProcess]:
+    """Yields once it is ready; `folder` becomes its runtime folder, `variables` join its environment."""
+    environment = {**clean_environment(folder), **variables}
     log = folder / "dev.log"
-    command = [sys.executable, "-m", "rlmctl", "dev", "-f", str(manifest)]
+    command = [sys.executable, "-m", "rlmctl", "dev", "-f", str(QUICKSTART)]
     with (
         log.open("w") as output,
         subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True) as process,

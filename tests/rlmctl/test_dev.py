@@ -14,6 +14,7 @@ from openai import OpenAI
 from openai.types.chat import ChatCompletionUserMessageParam
 
 from tests.rlmctl.dev_process import DevProcess, is_gone, run_dev, run_rlmctl, wait_until
+from tests.runtime.demo_model.standin import run_standin
 
 CONTEXT = "grass\n" * 4000 + "The magic number for fox is 8412.\n" + "sky\n" * 4000
 QUESTION: ChatCompletionUserMessageParam = {
@@ -29,6 +30,14 @@ def sdk(dev: DevProcess, key: str | None = None) -> OpenAI:
 
 def has_new_pid(dev: DevProcess, name: str, old: int) -> bool:
     return dev.info().pids.get(name, old) != old
+
+
+def read_exposed(pid: int) -> bytes:
+    """What other processes of the user may read of it."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes() + Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""  # a spare session that ended meanwhile
 
 
 def test_ready_file_is_private_and_names_every_process(dev: DevProcess) -> None:
@@ -76,11 +85,24 @@ def test_no_process_has_a_key_or_the_caller_s_secrets_in_environment_or_argument
     pids = dev.tree()
     assert len(pids) > 4
     for pid in pids:
-        try:
-            exposed = Path(f"/proc/{pid}/environ").read_bytes() + Path(f"/proc/{pid}/cmdline").read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # a spare session that ended meanwhile
+        exposed = read_exposed(pid)
         assert not any(secret in exposed for secret in secrets)
+
+
+def test_model_of_the_environment_is_used_and_its_key_is_in_one_file_alone(tmp_path: Path) -> None:
+    with run_standin() as url:
+        variables = {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "sk-mine", "OPENAI_MODEL": "scripted-demo-other"}
+        with run_dev(tmp_path, variables | {"TMPDIR": str(tmp_path)}) as dev:
+            info = dev.info()
+            assert info.model_url == url
+            assert set(info.pids) == {"rlmctl", "sandbox", "inference"}
+            assert "with OPENAI_API_KEY from the environment" in dev.log.read_text()
+            with sdk(dev) as client:
+                completion = client.chat.completions.create(model="scripted-demo-other", messages=[QUESTION])
+            assert completion.choices[0].message.content == "8412"
+            holders = [file for file in tmp_path.rglob("*") if file.is_file() and b"sk-mine" in file.read_bytes()]
+            assert [file.parent.parent.name for file in holders] == ["inference"]
+            assert not any(b"sk-mine" in read_exposed(pid) for pid in dev.tree())
 
 
 def test_second_dev_at_the_same_place_is_refused(dev: DevProcess) -> None:
@@ -106,7 +128,7 @@ def test_crashed_process_starts_again_and_the_endpoint_answers_again(tmp_path: P
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_signal_stops_everything_and_leaves_nothing(tmp_path: Path, signum: signal.Signals) -> None:
-    with run_dev(tmp_path, TMPDIR=str(tmp_path)) as dev:
+    with run_dev(tmp_path, {"TMPDIR": str(tmp_path)}) as dev:
         pids = dev.tree()
         assert dev.stop(signum) == 0
         assert not dev.ready_path.exists()
@@ -115,11 +137,11 @@ def test_signal_stops_everything_and_leaves_nothing(tmp_path: Path, signum: sign
 
 
 def test_killed_dev_leaves_no_process_and_the_next_one_removes_its_keys(tmp_path: Path) -> None:
-    with run_dev(tmp_path, TMPDIR=str(tmp_path)) as dev:
+    with run_dev(tmp_path, {"TMPDIR": str(tmp_path)}) as dev:
         pids = dev.tree()
         dev.stop(signal.SIGKILL)
         wait_until(lambda: all(map(is_gone, pids)))
         (left,) = tmp_path.glob("rlmctl-*")
         dev.ready_path.unlink()
-    with run_dev(tmp_path, TMPDIR=str(tmp_path)):
+    with run_dev(tmp_path, {"TMPDIR": str(tmp_path)}):
         assert not left.exists()

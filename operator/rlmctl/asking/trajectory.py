@@ -116,7 +116,9 @@ class TrajectoryView:
     def _show_code(self, code: str) -> None:
         shown = first_lines(printable(code), _CODE_LINES)
         syntax = Syntax(shown, "python", theme="ansi_dark", background_color="default", word_wrap=True)
-        self._console.print(Panel(syntax, box=ROUNDED, title="code in the sandbox", title_align="left", style="dim"))
+        self._console.print(
+            Panel(syntax, box=ROUNDED, title="code in the sandbox", title_align="left", border_style="dim")
+        )
 
     def _show_cell(self, event: CellCompleted) -> None:
         if event.stdout.strip():
