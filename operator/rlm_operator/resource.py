@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from rlm_operator.errors import SpecInvalidError
 from rlm_operator.names import API_VERSION, pool_key_secret
@@ -104,7 +105,7 @@ def parse_resource(manifest: Mapping[str, Any], namespace: str = "default") -> R
             return Stack(identity, RLMStackSpec.model_validate(spec))
         return Pool(identity, SandboxPoolSpec.model_validate(spec))
     except ValidationError as error:
-        lines = [f"{_field(details['loc'])}: {details['msg']}" for details in error.errors(include_url=False)]
+        lines = [f"{_field(details['loc'])}: {_words(details)}" for details in error.errors(include_url=False)]
         raise SpecInvalidError(f"{identity.kind} {identity.name}: " + "\n".join(lines)) from error
 
 
@@ -118,6 +119,12 @@ def identify(manifest: Mapping[str, Any], namespace: str = "default") -> Identit
         uid=metadata.get("uid") or "",
         generation=metadata.get("generation") or 0,
     )
+
+
+def _words(details: ErrorDetails) -> str:
+    if details["type"] == "extra_forbidden":
+        return "unknown field: check its spelling"
+    return details["msg"].removeprefix("Value error, ")
 
 
 def _field(location: tuple[int | str, ...]) -> str:
