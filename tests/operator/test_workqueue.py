@@ -1,0 +1,92 @@
+"""The queue of resources: one worker each, no lost news, and patience after failures."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rlm_operator.kinds import Ref
+from rlm_operator.workqueue import WorkQueue
+
+A, B = Ref("RLMStack", "team", "a"), Ref("RLMStack", "team", "b")
+
+
+async def take(queue: WorkQueue) -> Ref | None:
+    async with asyncio.timeout(10):
+        return await queue.get()
+
+
+async def test_a_key_added_twice_is_handed_out_once_in_order() -> None:
+    queue = WorkQueue()
+    for key in (A, B, A):
+        queue.add(key)
+    assert [await take(queue), await take(queue)] == [A, B]
+    assert len(queue) == 0
+
+
+async def test_a_key_added_while_it_is_worked_on_runs_once_more_and_not_at_once() -> None:
+    queue = WorkQueue()
+    queue.add(A)
+    assert await take(queue) == A
+    queue.add(A)
+    queue.add(A)
+    assert len(queue) == 0
+    queue.done(A)
+    assert await take(queue) == A
+    queue.done(A)
+    assert len(queue) == 0
+
+
+async def test_a_waiting_worker_wakes_up_for_a_key() -> None:
+    queue = WorkQueue()
+    waiting = asyncio.create_task(take(queue))
+    await asyncio.sleep(0)
+    queue.add(A)
+    assert await waiting == A
+
+
+async def test_a_delayed_key_comes_after_its_delay_and_before_later_ones() -> None:
+    queue = WorkQueue()
+    queue.add_after(A, 0.2)
+    queue.add_after(B, 0.05)
+    assert [await take(queue), await take(queue)] == [B, A]
+
+
+async def test_the_earliest_of_two_delays_counts() -> None:
+    queue = WorkQueue()
+    queue.add_after(A, 60)
+    queue.add_after(A, 0.05)
+    assert await take(queue) == A
+
+
+async def test_an_event_takes_the_place_of_a_delayed_run() -> None:
+    queue = WorkQueue()
+    queue.add_after(A, 0.05)
+    queue.add(A)
+    assert await take(queue) == A
+    queue.done(A)
+    queue.add_after(B, 0.15)
+    assert await take(queue) == B  # and not A, whose delay is over
+
+
+async def test_waits_double_with_each_failure_and_start_anew_after_a_success() -> None:
+    queue = WorkQueue()
+    waits = [queue.retry(A) for _ in range(3)]
+    assert waits == [0.5, 1.0, 2.0]
+    queue.forget_failures(A)
+    assert queue.retry(A) == 0.5
+
+
+async def test_waits_have_an_end() -> None:
+    queue = WorkQueue()
+    assert max(queue.retry(A) for _ in range(100)) == 120
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+async def test_closing_ends_every_worker(workers: int) -> None:
+    queue = WorkQueue()
+    waiting = [asyncio.create_task(take(queue)) for _ in range(workers)]
+    await asyncio.sleep(0)
+    queue.close()
+    assert await asyncio.gather(*waiting) == [None] * workers
