@@ -34,6 +34,7 @@ from runtime.wire import (
     ErrorCode,
     ExecuteRequest,
     ResumeRequest,
+    SessionInfo,
     SessionReply,
     SessionRequest,
     TouchReply,
@@ -125,6 +126,11 @@ class SandboxClient:
         """End a session; no matter whether it is still there."""
         async with self._request("DELETE", f"/sessions/{session_id}"):
             pass
+
+    async def describe(self, session_id: str) -> SessionInfo:
+        """What a session is doing. Raises SessionLostError when it is not there."""
+        async with self._request("GET", f"/sessions/{session_id}") as response:
+            return _parse(SessionInfo, await response.read())
 
     async def touch(self, ids: Iterable[str]) -> TouchReply:
         """Renew suspended sessions, so that they wait on."""

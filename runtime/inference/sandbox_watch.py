@@ -23,8 +23,11 @@ log = logging.getLogger(__name__)
 
 
 class SandboxWatch:
-    def __init__(self, client: SandboxClient) -> None:
+    def __init__(self, client: SandboxClient, renewal: float = RENEWAL_INTERVAL, probe: float = PROBE_INTERVAL) -> None:
+        """`renewal`, `probe`: seconds between signs of life for suspended sessions, and between looks at the pool."""
         self._client = client
+        self._renewal = renewal
+        self._probe = probe
         self._suspended: set[str] = set()
         self._problem: str | None = "the sandbox was not asked yet"
 
@@ -44,12 +47,13 @@ class SandboxWatch:
 
     async def run(self) -> None:
         """Until cancelled. Every probe is a renewal, of nothing when nothing is due."""
-        elapsed = RENEWAL_INTERVAL
+        elapsed = self._renewal
         while True:
-            due = list(self._suspended)[:_MAX_IDS] if elapsed >= RENEWAL_INTERVAL else []
-            await self._touch(due)
-            elapsed = 0.0 if elapsed >= RENEWAL_INTERVAL else elapsed + PROBE_INTERVAL
-            await asyncio.sleep(PROBE_INTERVAL)
+            is_due = elapsed >= self._renewal
+            await self._touch(list(self._suspended)[:_MAX_IDS] if is_due else [])
+            elapsed = 0.0 if is_due else elapsed
+            await asyncio.sleep(self._probe)
+            elapsed += self._probe
 
     async def _touch(self, ids: list[str]) -> None:
         try:
