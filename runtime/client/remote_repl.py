@@ -5,6 +5,7 @@ For programs that bring their own RLM loop: one object is one session, variables
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from runtime.client.loop_thread import LoopThread
+from runtime.inference.errors import SandboxUnavailableError
 from runtime.inference.sandbox_client import DEFAULT_CELL_TIMEOUT, SandboxClient
 from runtime.wire import CellReply, ExecuteRequest, Local, LocalsMode, SessionRequest, Status
 
@@ -45,7 +47,7 @@ class RemoteREPLEnv:
     ) -> None:
         """`timeout`: seconds of running time per call; HTTP waits 5 s longer."""
         self.session_id = uuid.uuid4().hex
-        self._url = service_url(wasm_service_url)
+        self.url = service_url(wasm_service_url)
         self._key_file = api_key_file or key_file_from_environment()
         self._timeout = timeout
         self._thread = LoopThread()
@@ -57,7 +59,7 @@ class RemoteREPLEnv:
 
     async def _execute(self, code: str) -> CellReply:
         if self._client is None:
-            self._client = SandboxClient(self._url, self._key_file)
+            self._client = SandboxClient(self.url, self._key_file)
             await self._client.create_session(SessionRequest(session_id=self.session_id))
         return await self._client.execute(
             ExecuteRequest(
@@ -66,14 +68,17 @@ class RemoteREPLEnv:
         )
 
     def close(self) -> None:
-        """End the session."""
-        self._thread.run(self._close())
-        self._thread.close()
+        """End the session. One that cannot be reached ends by the pool's idle timeout."""
+        try:
+            self._thread.run(self._close())
+        finally:
+            self._thread.close()
 
     async def _close(self) -> None:
         if self._client is not None:
             try:
-                await self._client.delete(self.session_id)
+                with contextlib.suppress(SandboxUnavailableError):
+                    await self._client.delete(self.session_id)
             finally:
                 await self._client.close()
 
