@@ -70,15 +70,28 @@ class Feed:
             if ref.kind == kind and namespace in (None, ref.namespace) and not is_older(version, known)
         }
 
+    def record_status(self, manifest: Manifest) -> None:
+        """Our own status write, of which the watch will tell nothing new.
+
+        A pool's stacks go by it. The resource itself is not queued: that would end its backoff.
+        """
+        ref = ref_of(manifest)
+        self._cache.put_resource(ref, manifest)
+        self._enqueue_stacks(ref)
+
     def _enqueue(self, ref: Ref, owner: Ref | None) -> None:
         if ref.kind in RESOURCE_KINDS:
             self._queue.add(ref)
+        self._enqueue_stacks(ref)
+        if owner is not None:
+            self._queue.add(owner)
+
+    def _enqueue_stacks(self, ref: Ref) -> None:
+        """Of a pool: the stacks that run their code in it."""
         if ref.kind == Kind.POOL:
             for stack, manifest in self._cache.stacks_in(ref.namespace):
                 if _pool_name(manifest) == ref.name:
                     self._queue.add(stack)
-        if owner is not None:
-            self._queue.add(owner)
 
 
 def _pool_name(stack: Mapping[str, Any]) -> str:

@@ -57,7 +57,7 @@ class _Process:
         namespaces = settings.namespace_list
         self._relist = Relist(cluster, self._feed, metrics, namespaces, settings.resync_seconds)
         recorder = EventRecorder(cluster, socket.gethostname())
-        self._reconciler = Reconciler(cluster, cache, settings.images, recorder, metrics)
+        self._reconciler = Reconciler(cluster, cache, self._feed, settings.images, recorder, metrics)
         self._stop = asyncio.Event()
         self._watching = asyncio.Event()
         self._end_watch = asyncio.Event()

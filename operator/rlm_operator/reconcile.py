@@ -17,8 +17,9 @@ from rlm_operator.children import Children, Synced
 from rlm_operator.conditions import Condition, build_conditions, find_transitions, is_same_status
 from rlm_operator.errors import ConflictError, NotFoundError, OwnerGoneError, SpecInvalidError
 from rlm_operator.events import EventRecorder
+from rlm_operator.feed import Feed
 from rlm_operator.inputs import Images, Inputs
-from rlm_operator.kinds import Ref, ref_of
+from rlm_operator.kinds import Ref
 from rlm_operator.live import Live
 from rlm_operator.metrics import Metrics
 from rlm_operator.names import API_VERSION
@@ -45,10 +46,17 @@ class Reconciler:
     """Its collaborators live as long as the process."""
 
     def __init__(
-        self, api: KubernetesApi, cache: Cache, images: Images, recorder: EventRecorder, metrics: Metrics
+        self,
+        api: KubernetesApi,
+        cache: Cache,
+        feed: Feed,
+        images: Images,
+        recorder: EventRecorder,
+        metrics: Metrics,
     ) -> None:
         self._api = api
         self._cache = cache
+        self._feed = feed
         self._images = images
         self._recorder = recorder
         self._metrics = metrics
@@ -156,7 +164,7 @@ class Reconciler:
         except (NotFoundError, ConflictError) as error:
             raise OwnerGoneError(f"{identity.kind} {identity.name} is gone") from error
         self._metrics.writes.labels("status").inc()
-        self._cache.put_resource(ref_of(written), written)
+        self._feed.record_status(written)
         await self._recorder.record(identity, find_transitions(conditions, previous.get("conditions") or ()))
 
 

@@ -7,6 +7,7 @@ from tests.controlplane.kubectl import Object
 from tests.operator.integration.samples import QUICKSTART, build_pool, build_stack
 from tests.operator.integration.tenant import Tenant
 
+NOTICING_SECONDS = 20.0  # less than any poll: what is watched is noticed by its event
 HEALING_SECONDS = 15.0  # promised by the operator: a Secret that was missing is noticed within this time
 
 
@@ -46,8 +47,10 @@ def test_a_missing_pool_is_named_and_noticed_when_it_appears(tenant: Tenant) -> 
     tenant.apply(build_stack("s", tenant.namespace, {"sandboxPoolRef": {"name": "shared"}}))
     tenant.expect_condition("rlmstack", "s", "SandboxPoolReady", "False", says="shared")
     tenant.apply(build_pool("shared", tenant.namespace, {"replicas": 1}))
+    tenant.expect_condition("rlmstack", "s", "SandboxPoolReady", "False", NOTICING_SECONDS, says="0 of 1 pods")
+    tenant.expect_condition("rlmstack", "s", "SecretsReady", "True", HEALING_SECONDS)
     tenant.make_pods_ready("shared-wasm", 1)
-    tenant.expect_condition("rlmstack", "s", "SandboxPoolReady", "True")
+    tenant.expect_condition("rlmstack", "s", "SandboxPoolReady", "True", NOTICING_SECONDS)
 
 
 def test_an_object_of_somebody_else_is_left_alone_and_named(tenant: Tenant) -> None:
