@@ -68,9 +68,10 @@ result = ", ".join(found) or f"The context gives no {label} for {name}."
 _MATCHER: Final = """\
 import re
 
-pattern = re.escape(needle)
+pattern = re.escape(sought)
 if whole_word:
     pattern = rf"(?<!\\w){pattern}(?!\\w)"
+pattern = {"anywhere": pattern, "start": rf"^{pattern}", "end": rf"{pattern}$"}[anchor]
 wanted = re.compile(pattern, re.IGNORECASE if ignore_case else 0)
 """
 
@@ -78,9 +79,9 @@ COUNT_MATCHES: Final = (
     _MATCHER
     + """\
 if unit == "files":
-    count = sum(1 for _, text in documents if wanted.search(text))
+    count = sum(bool(wanted.search(text)) != negated for _, text in documents)
 elif unit == "lines":
-    count = sum(1 for _, text in documents for line in lines_of(text) if wanted.search(line))
+    count = sum(bool(wanted.search(line)) != negated for _, text in documents for line in lines_of(text))
 else:
     count = sum(1 for _, text in documents for _ in wanted.finditer(text))
 result = str(count)
@@ -125,16 +126,32 @@ def measure(text):
     + _REPORT
 )
 
-COMMON_WORDS: Final = (
+COMMON_PARTS: Final = (
     """\
 import re
 from collections import Counter
 
-words = Counter()
+parts = Counter()
 for _, text in documents:
-    words.update(re.findall(r"[^\\W\\d_]+(?:['\\u2019][^\\W\\d_]+)*", text.lower()))
-ranking = sorted(words.items(), key=lambda pair: (-pair[1], pair[0]))
-result = "\\n".join(f"{word}: {count}" for word, count in ranking[:top]) or "The context has no words."
+    if part == "lines":
+        parts.update(line for line in lines_of(text) if line.strip())
+    else:
+        parts.update(re.findall(r"[^\\W\\d_]+(?:['\\u2019][^\\W\\d_]+)*", text.lower()))
+ranking = sorted(parts.items(), key=lambda pair: (-pair[1], pair[0]))
+result = "\\n".join(f"{name}: {count}" for name, count in ranking[:top]) or f"The context has no {part}."
+"""
+    + _REPORT
+)
+
+LONGEST_PARTS: Final = (
+    """\
+if part == "lines":
+    parts = [(path, line) for path, text in documents for line in lines_of(text)]
+else:
+    parts = [(path, word) for path, text in documents for word in dict.fromkeys(text.split())]
+ranking = sorted(parts, key=lambda pair: (-len(pair[1]), pair))
+result = "\\n".join(f"{path} ({len(found)} characters): {found}" for path, found in ranking[:top])
+result = result or f"The context has no {part}."
 """
     + _REPORT
 )

@@ -19,14 +19,15 @@ from runtime.inference.demo_model.pieces import classify_task, count_task
 from runtime.inference.demo_model.questions import (
     KNOWN_FORMS,
     Classify,
-    CommonWords,
     Count,
     Needle,
-    Rank,
+    RankFiles,
+    RankParts,
+    Sought,
     Tally,
     Task,
-    parse_question,
 )
+from runtime.inference.demo_model.recognisers import parse_question
 from runtime.inference.prompts import LAST_CALL
 
 
@@ -102,20 +103,21 @@ def build_plan(task: Task) -> list[Step]:
         case Needle(label, name):
             code = _with_values(cells.NEEDLE, label=label, name=name)
             return [look, Step("The statement can be found by a search.", f"search for the {label}", code)]
-        case Count(needle=None):
-            code = _with_values(cells.COUNT_ALL, unit=task.unit)
-            return [look, Step("This is exact in code.", f"count the {task.unit}", code)]
-        case Count():
-            return [look, Step("This is exact in code.", "count the matches", _matching(cells.COUNT_MATCHES, task))]
-        case Rank(needle=None):
-            code = _with_values(cells.RANK_BY_SIZE, unit=task.unit, top=task.top, what=task.unit)
-            return [look, Step("This is exact in code.", f"rank the files by {task.unit}", code)]
-        case Rank():
-            what = "lines with it" if task.unit == "lines" else "mentions"
-            code = _matching(_with_values(cells.RANK_BY_MATCHES, top=task.top, what=what), task)
-            return [look, Step("This is exact in code.", "rank the files by matches", code)]
-        case CommonWords(top):
-            return [look, Step("This is exact in code.", "count the words", _with_values(cells.COMMON_WORDS, top=top))]
+        case Count(unit, Sought() as sought, negated):
+            code = _with_values(cells.COUNT_MATCHES, unit=unit, negated=negated, **_sought_values(sought))
+            return [look, _exact("count the matches", code)]
+        case Count(unit):
+            return [look, _exact(f"count the {unit}", _with_values(cells.COUNT_ALL, unit=unit))]
+        case RankFiles(unit, top, Sought() as sought):
+            what = "lines with it" if unit == "lines" else "mentions"
+            code = _with_values(cells.RANK_BY_MATCHES, unit=unit, top=top, what=what, **_sought_values(sought))
+            return [look, _exact("rank the files by matches", code)]
+        case RankFiles(unit, top):
+            code = _with_values(cells.RANK_BY_SIZE, unit=unit, top=top, what=unit)
+            return [look, _exact(f"rank the files by {unit}", code)]
+        case RankParts(part, by, top):
+            cell = cells.COMMON_PARTS if by == "frequency" else cells.LONGEST_PARTS
+            return [look, _exact(f"rank the {part} by {by}", _with_values(cell, part=part, top=top))]
         case Tally(thing, per_file):
             combine = _with_values(cells.TALLY, things=thing.plural, verb=thing.verb, per_file=per_file)
             return [look, *_subcall_steps(count_task(thing), cells.CUT_FILES, combine)]
@@ -139,10 +141,17 @@ def _subcall_steps(task: str, cut: str, combine: str) -> list[Step]:
     ]
 
 
-def _matching(code: str, task: Count | Rank) -> str:
-    return _with_values(
-        code, unit=task.unit, needle=task.needle, whole_word=task.whole_word, ignore_case=task.ignore_case
-    )
+def _exact(title: str, code: str) -> Step:
+    return Step("Plain code is exact here.", title, code)
+
+
+def _sought_values(sought: Sought) -> dict[str, object]:
+    return {
+        "sought": sought.text,
+        "whole_word": sought.whole_word,
+        "ignore_case": sought.ignore_case,
+        "anchor": sought.anchor,
+    }
 
 
 def _with_values(code: str, **values: object) -> str:
@@ -176,5 +185,5 @@ def _unknown(question: str) -> str:
     forms = "\n".join(f"  {form}" for form in KNOWN_FORMS)
     return (
         f"I am scripted-demo, a stand-in that follows rules and understands nothing. {asked!r} is none of the forms "
-        f"I know:\n{forms}\nFor real questions, set a model."
+        f"I know:\n{forms}\nWords to look for are best put in quotes. For real questions, set a model."
     )

@@ -17,6 +17,7 @@ import pytest
 from rlmctl.errors import StartError
 from rlmctl.local.processes import LocalProcess, free_port
 from rlmctl.local.supervisor import Supervisor
+from tests.rlmctl.dev_process import is_gone
 
 DEADLINE = 60.0
 
@@ -69,14 +70,6 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE):
         while not condition():  # noqa: ASYNC110  # the kernel sets no asyncio.Event
             await asyncio.sleep(0.01)
-
-
-def is_gone(pid: int) -> bool:
-    """Ended; a zombie that nobody has reaped yet has ended too."""
-    try:
-        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 async def test_output_comes_line_by_line_with_the_process_s_name() -> None:

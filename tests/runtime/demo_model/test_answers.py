@@ -77,6 +77,11 @@ def test_needle_name_with_regex_characters_is_taken_literally(client: OpenAI) ->
         ("Which 2 files have the most lines?", "b.py: 6 lines\na.py: 5 lines"),
         ('Which 2 files mention "os" most often?', "a.py: 2 mentions\nnotes.txt: 2 mentions"),
         ("Which file mentions unicorns most often?", "No file has mentions."),
+        ('Which file has the most lines containing "os"?', "a.py: 2 lines with it"),
+        ('How many lines do not contain "os"?', "9"),
+        ('How many lines start with "class "?', "3"),
+        ("What is the longest line?", "notes.txt (45 characters): error again, see https://example.org/x and os"),
+        ("What is the most common line?", "        return os.sep: 1"),
     ],
 )
 def test_counting_and_ranking_over_files(client: OpenAI, question: str, answer: str) -> None:
