@@ -1,0 +1,110 @@
+"""A client that says exactly what a test wants, over aiohttp and the types of runtime.wire."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+
+from runtime.wire import CellReply, ErrorCode, ErrorDetail, SessionInfo, SessionReply, TouchReply, VariableReply
+from tests.runtime.sandbox.samples import parse_metrics
+from tests.runtime.sandbox.server import KEYS, SandboxServer
+
+REQUEST_DEADLINE: Final = 120.0
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def error(self) -> ErrorDetail:
+        """The error of the one envelope; AssertionError if this is a success."""
+        assert self.status >= 400, self.body[:500]
+        return ErrorDetail.model_validate_json(self.body[len(b'{"error":') : -1])
+
+
+class SandboxClient:
+    """Methods return what was said; the `refused` ones assert the status and give the error."""
+
+    def __init__(self, http: aiohttp.ClientSession, server: SandboxServer) -> None:
+        self.http = http
+        self.server = server
+
+    async def request(self, method: str, path: str, **options: Any) -> Reply:
+        async with self.http.request(method, self.server.url + path, **options) as response:
+            return Reply(response.status, response.headers, await response.read())
+
+    async def refused(self, status: int, code: ErrorCode, method: str, path: str, **options: Any) -> ErrorDetail:
+        reply = await self.request(method, path, **options)
+        error = reply.error()
+        assert (reply.status, error.code) == (status, code), reply.body[:500]
+        assert reply.headers["Content-Type"].startswith("application/json")
+        assert ("Retry-After" in reply.headers) == (status in (429, 503))
+        return error
+
+    async def execute(self, code: str, session_id: str | None = None, **fields: Any) -> CellReply:
+        body = {"code": code, **({} if session_id is None else {"session_id": session_id}), **fields}
+        reply = await self.request("POST", "/execute", json=body)
+        assert reply.status == 200, reply.body[:500]
+        return CellReply.model_validate_json(reply.body)
+
+    async def create(self, **fields: Any) -> SessionReply:
+        reply = await self.request("POST", "/sessions", json=fields)
+        assert reply.status == 201, reply.body[:500]
+        return SessionReply.model_validate_json(reply.body)
+
+    async def describe(self, session_id: str) -> SessionInfo:
+        reply = await self.request("GET", f"/sessions/{session_id}")
+        assert reply.status == 200, reply.body[:500]
+        return SessionInfo.model_validate_json(reply.body)
+
+    async def delete(self, session_id: str) -> None:
+        reply = await self.request("DELETE", f"/sessions/{session_id}")
+        assert (reply.status, reply.body) == (204, b"")
+
+    async def resume(self, session_id: str, call_id: str, **fields: Any) -> CellReply:
+        body = {"call_id": call_id, **fields}
+        reply = await self.request("POST", f"/sessions/{session_id}/resume", json=body)
+        assert reply.status == 200, reply.body[:500]
+        return CellReply.model_validate_json(reply.body)
+
+    async def touch(self, *ids: str) -> TouchReply:
+        reply = await self.request("POST", "/sessions/touch", json={"ids": ids})
+        assert reply.status == 200, reply.body[:500]
+        return TouchReply.model_validate_json(reply.body)
+
+    async def put(self, session_id: str, name: str, data: bytes, content_type: str = "text/plain") -> VariableReply:
+        reply = await self.put_raw(session_id, name, data, content_type)
+        assert reply.status == 200, reply.body[:500]
+        return VariableReply.model_validate_json(reply.body)
+
+    async def put_raw(self, session_id: str, name: str, data: bytes, content_type: str = "text/plain") -> Reply:
+        path = f"/sessions/{session_id}/variables/{quote(name, safe='')}"
+        return await self.request("PUT", path, data=data, headers={"Content-Type": content_type})
+
+    async def get(self, session_id: str, name: str) -> Reply:
+        return await self.request("GET", f"/sessions/{session_id}/variables/{name}")
+
+    async def metrics(self) -> dict[tuple[str, str], float]:
+        async with self.http.get(f"{self.server.metrics_url}/metrics") as response:
+            return parse_metrics(await response.text())
+
+
+@asynccontextmanager
+async def connect(server: SandboxServer, key: str | None = KEYS["alice"]) -> AsyncIterator[SandboxClient]:
+    """`key` None sends no Authorization header."""
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    timeout = aiohttp.ClientTimeout(total=REQUEST_DEADLINE)
+    async with aiohttp.ClientSession(headers=headers, timeout=timeout) as http:
+        yield SandboxClient(http, server)
+
+
+def new_id(what: str = "session") -> str:
+    return f"{what}-{secrets.token_hex(6)}"

@@ -1,0 +1,110 @@
+"""Looks at processes from outside, through /proc."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+def descendants(pid: int) -> set[int]:
+    """Process ids of all live children of `pid`, at any depth; zombies too, `pid` not."""
+    parents = dict(_parents())
+    found: set[int] = set()
+    while True:
+        more = {child for child, parent in parents.items() if parent == pid or parent in found} - found
+        if not more:
+            return found
+        found |= more
+
+
+def zombies(pids: set[int]) -> set[int]:
+    return {pid for pid in pids if status(pid).get("State", "").startswith("Z")}
+
+
+def status(pid: int) -> dict[str, str]:
+    """/proc/PID/status; empty when the process is gone."""
+    try:
+        text = (PROC / str(pid) / "status").read_text()
+    except OSError:
+        return {}
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
+
+
+def command_line(pid: int) -> bytes:
+    return _read(pid, "cmdline")
+
+
+def environment(pid: int) -> bytes:
+    return _read(pid, "environ")
+
+
+def descriptors(pid: int) -> dict[int, str]:
+    """What each descriptor of `pid` leads to."""
+    folder = PROC / str(pid) / "fd"
+    found = {}
+    for link in folder.iterdir():
+        try:
+            found[int(link.name)] = str(link.readlink())
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def is_zygote(pid: int) -> bool:
+    return b"runtime.sandbox.zygote" in command_line(pid) and status(pid).get("NoNewPrivs") == "0"
+
+
+def zygote_of(server: int) -> int:
+    """The zygote is a direct child of the server; sessions are its children."""
+    (zygote,) = (child for child, parent in _parents() if parent == server and is_zygote(child))
+    return zygote
+
+
+def sessions_of(server: int) -> set[int]:
+    """Heads and checkpoints, of sessions and of spares."""
+    return {pid for pid in descendants(server) if status(pid).get("NoNewPrivs") == "1"}
+
+
+def memory_contains(pid: int, needle: bytes) -> bool:
+    """Whether a writable private mapping of `pid` holds `needle`. Needs the right to read the process's memory."""
+    with (PROC / str(pid) / "mem").open("rb", buffering=0) as memory:
+        for start, end in _writable_ranges(pid):
+            position = start
+            tail = b""
+            while position < end:
+                size = min(1 << 22, end - position)
+                memory.seek(position)
+                try:
+                    data = memory.read(size)
+                except OSError:
+                    break
+                if needle in tail + data:
+                    return True
+                tail = data[-len(needle) :]
+                position += size
+    return False
+
+
+def _writable_ranges(pid: int) -> Iterator[tuple[int, int]]:
+    for line in (PROC / str(pid) / "maps").read_text().splitlines():
+        addresses, permissions = line.split()[:2]
+        if permissions.startswith("rw"):
+            start, _, end = addresses.partition("-")
+            yield int(start, 16), int(end, 16)
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    for folder in PROC.iterdir():
+        if folder.name.isdigit():
+            parent = status(int(folder.name)).get("PPid")
+            if parent is not None:
+                yield int(folder.name), int(parent)
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return (PROC / str(pid) / name).read_bytes()
+    except OSError:
+        return b""
