@@ -13,7 +13,7 @@ from runtime.inference.engine import open_engine
 from runtime.inference.events import RunCompleted, TrajectoryEvent
 from runtime.inference.metrics import Metrics
 from runtime.inference.question import Question, build_context
-from runtime.inference.run import Narrator
+from runtime.inference.run import Caller, Narrator
 from runtime.inference.runner import run_question
 from runtime.inference.settings import InferenceSettings
 from runtime.settings import variable_name
@@ -64,9 +64,10 @@ class RLM_REPL:  # noqa: N801  # the name that RLM programs import
     async def _run(self, question: Question) -> RunCompleted:
         attended = asyncio.Event()
         attended.set()
-        narrator = Narrator(uuid.uuid4().hex, self.trajectory.append)
+        run_id = uuid.uuid4().hex
+        narrator, caller = Narrator(run_id, self.trajectory.append), Caller("local", run_id)
         async with open_engine(self._settings, Metrics()) as engine:
-            return await run_question(engine, question, self._settings.limits, narrator, attended)
+            return await run_question(engine, question, self._settings.limits, narrator, attended, caller)
 
     def reset(self) -> None:
         """Forget context, question and the last outcome."""

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from runtime.inference.chat_request import ChatRequest
-from runtime.inference.envelope import ErrorDetail, ErrorEnvelope, build_envelope, invalid_body
+from runtime.inference.envelope import ErrorDetail, ErrorEnvelope, build_envelope, caller_of, invalid_body
 from runtime.inference.errors import DrainingError, ModelNotFoundError
 from runtime.inference.events import RunCompleted, RunFailed, StopReason
 from runtime.inference.hosting import Hosting, RunHandle
@@ -61,7 +61,7 @@ class ChatApi:
             )
         limits = apply_options(self._settings.limits, asked.rlm, "rlm")
         if asked.stream:
-            return await self._stream(request, asked, self._hosting.start(question, limits))
+            return await self._stream(request, asked, self._hosting.start(question, limits, caller_of(request)))
         handle = await start_or_join(self._hosting, request, body, question, limits)
         renderer = _Renderer(asked, handle.id)
         return await reply_when_done(request, handle, renderer.completion, self._pace)

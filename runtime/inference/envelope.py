@@ -24,8 +24,9 @@ from runtime.inference.errors import (
     UnauthenticatedError,
 )
 from runtime.inference.metrics import Metrics
+from runtime.inference.run import Caller
 from runtime.keyring import KeyRing
-from runtime.web import operations_paths
+from runtime.web import REQUEST_ID, operations_paths
 
 KEY_NAME: Final = web.RequestKey("key_name", str)
 ANONYMOUS: Final = "anonymous"
@@ -65,6 +66,10 @@ def build_envelope(error: InferenceError) -> ErrorEnvelope:
     )
 
 
+def caller_of(request: web.Request) -> Caller:
+    return Caller(request[KEY_NAME], request[REQUEST_ID])
+
+
 def build_middleware(keys: KeyRing | None, metrics: Metrics) -> Callable[..., Awaitable[web.StreamResponse]]:
     """`keys` None: everybody may ask (authentication is disabled)."""
 
@@ -75,17 +80,25 @@ def build_middleware(keys: KeyRing | None, metrics: Metrics) -> Callable[..., Aw
                 request[KEY_NAME] = _identify(keys, request)
             return await handler(request)
         except RequestError as error:
-            metrics.refusals.labels(error.code).inc()
+            _note_refusal(metrics, request, error)
             return _respond(error)
         except InferenceError as error:
             return _respond(error)
         except web.HTTPException as error:
-            return _respond(_from_http(request, error))
+            refusal = _from_http(request, error)
+            _note_refusal(metrics, request, refusal)
+            return _respond(refusal)
         except Exception:
             log.exception("request failed on a defect", extra={"path": request.path})
             return _respond(InferenceError("the service failed on a defect; see its log"))
 
     return envelope_middleware
+
+
+def _note_refusal(metrics: Metrics, request: web.Request, error: RequestError) -> None:
+    metrics.refusals.labels(error.code).inc()
+    fields = {"request_id": request[REQUEST_ID], "key_name": request.get(KEY_NAME), "path": request.path[:200]}
+    log.info("request refused", extra={**fields, "code": error.code})
 
 
 def _identify(keys: KeyRing | None, request: web.Request) -> str:
@@ -112,7 +125,7 @@ def _respond(error: InferenceError) -> web.Response:
     return web.Response(status=status, text=body, content_type="application/json", headers=headers)
 
 
-def _from_http(request: web.Request, error: web.HTTPException) -> InferenceError:
+def _from_http(request: web.Request, error: web.HTTPException) -> RequestError:
     match error:
         case web.HTTPMethodNotAllowed(allowed_methods=allowed):
             message = f"{request.path} does not take {request.method}; it takes {', '.join(sorted(allowed))}"

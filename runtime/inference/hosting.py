@@ -19,7 +19,7 @@ from runtime.inference.engine import Engine
 from runtime.inference.errors import DrainingError
 from runtime.inference.events import RunCompleted, TrajectoryEvent
 from runtime.inference.question import Question
-from runtime.inference.run import Narrator
+from runtime.inference.run import Caller, Narrator
 from runtime.inference.runner import run_question
 
 HELD: Final = 60.0  # seconds that a finished run can still be joined
@@ -38,14 +38,14 @@ class RequestIdentity:
 class RunHandle:
     """One run. `events` has everything said so far and to come."""
 
-    def __init__(self, engine: Engine, question: Question, limits: Limits) -> None:
+    def __init__(self, engine: Engine, question: Question, limits: Limits, caller: Caller) -> None:
         self.id = secrets.token_hex(16)
         self.events: asyncio.Queue[TrajectoryEvent] = asyncio.Queue()
         self._attended = asyncio.Event()
         self._waiters = 0
         self._linger: asyncio.TimerHandle | None = None
         narrator = Narrator(self.id, self.events.put_nowait)
-        self.task = asyncio.create_task(run_question(engine, question, limits, narrator, self._attended))
+        self.task = asyncio.create_task(run_question(engine, question, limits, narrator, self._attended, caller))
         self.task.add_done_callback(_retrieve)
 
     @contextmanager
@@ -91,11 +91,11 @@ class Hosting:
         self._joinable: dict[RequestIdentity, RunHandle] = {}
         self._draining = False
 
-    def start(self, question: Question, limits: Limits) -> RunHandle:
+    def start(self, question: Question, limits: Limits, caller: Caller) -> RunHandle:
         """Begin a run. Attend it at once, or it waits before its first model call."""
         if self._draining:
             raise DrainingError("the service is shutting down; ask again")
-        handle = RunHandle(self._engine, question, limits)
+        handle = RunHandle(self._engine, question, limits, caller)
         self._active.add(handle)
         handle.task.add_done_callback(lambda _: self._active.discard(handle))
         return handle

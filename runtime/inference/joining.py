@@ -12,7 +12,7 @@ import hashlib
 from aiohttp import web
 
 from runtime.inference.budget import Limits
-from runtime.inference.envelope import KEY_NAME
+from runtime.inference.envelope import KEY_NAME, caller_of
 from runtime.inference.hosting import Hosting, RequestIdentity, RunHandle
 from runtime.inference.question import Question
 
@@ -32,7 +32,7 @@ async def start_or_join(
     joinable = [by_key, by_body if is_retry else None]
     handle = next((run for identity in joinable if identity and (run := hosting.join(identity))), None)
     if handle is None:
-        handle = hosting.start(question, limits)
+        handle = hosting.start(question, limits, caller_of(request))
         for identity in filter(None, [by_key, by_body]):
             hosting.offer(identity, handle)
     return handle

@@ -21,6 +21,14 @@ from runtime.inference.session import ReplSession
 from runtime.inference.usage import Usage
 
 
+@dataclass(frozen=True)
+class Caller:
+    """Who asked, for the log: the name of the key (never the key) and the request."""
+
+    key_name: str
+    request_id: str
+
+
 class Stamp(TypedDict):
     run_id: str
     seq: int

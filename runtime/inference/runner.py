@@ -16,7 +16,7 @@ from runtime.inference.errors import BudgetError, InferenceError
 from runtime.inference.events import RunCompleted, RunError, RunFailed, RunStarted
 from runtime.inference.loop import Answer, find_answer
 from runtime.inference.question import Question
-from runtime.inference.run import Narrator, Run
+from runtime.inference.run import Caller, Narrator, Run
 from runtime.inference.session import open_session
 from runtime.inference.usage import Usage
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 async def run_question(
-    engine: Engine, question: Question, limits: Limits, narrator: Narrator, attended: asyncio.Event
+    engine: Engine, question: Question, limits: Limits, narrator: Narrator, attended: asyncio.Event, caller: Caller
 ) -> RunCompleted:
     """The run's last event. Raises RunError when there is no answer; anything else raised is a defect."""
     budget = Budget(limits, time.monotonic)
@@ -50,6 +50,8 @@ async def run_question(
             "run ended",
             extra={
                 "run_id": narrator.run_id,
+                "request_id": caller.request_id,
+                "key_name": caller.key_name,
                 "status": status,
                 "iterations": budget.iterations,
                 "sub_calls": budget.subcalls,

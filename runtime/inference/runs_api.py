@@ -8,7 +8,7 @@ import time
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from runtime.inference.envelope import invalid_body
+from runtime.inference.envelope import caller_of, invalid_body
 from runtime.inference.errors import DrainingError
 from runtime.inference.events import RunCompleted, RunError, RunFailed, StopReason, frame_event
 from runtime.inference.hosting import Hosting, RunHandle
@@ -44,7 +44,7 @@ class RunsApi:
         asked, question = await asyncio.to_thread(_parse, body)
         limits = apply_options(self._settings.limits, asked.options, "options")
         if asked.stream:
-            return await self._stream(request, self._hosting.start(question, limits))
+            return await self._stream(request, self._hosting.start(question, limits, caller_of(request)))
         handle = await start_or_join(self._hosting, request, body, question, limits)
         return await reply_when_done(request, handle, _render, self._pace)
 

@@ -24,7 +24,7 @@ from runtime.inference.events import (
 )
 from runtime.wire import Status
 from tests.runtime.inference.scripted_model import COMPLETION_TOKENS, PROMPT_TOKENS, Failure, Raw, Reply, ScriptedModel
-from tests.runtime.inference.service import Service
+from tests.runtime.inference.service import API_KEY, Service
 
 
 def repl(code: str) -> str:
@@ -174,6 +174,13 @@ async def test_folder_above_the_pools_variable_limit_arrives_in_pieces(service: 
     documents = [{"path": f"f{index}", "text": "line\n" * 400_000} for index in range(36)]  # 72 MB
     model.enqueue(repl("FINAL((len(context), sum(len(d['text']) for d in context), context[-1]['path']))"))
     assert await answer(service, documents=documents) == "(36, 72000000, 'f35')"
+
+
+async def test_context_that_no_session_can_hold_is_said_to_be_too_large(service: Service, model: ScriptedModel) -> None:
+    failed = await failure(service, context="x" * (240 * 1024 * 1024))
+    assert failed.error.code == "context_too_large"
+    assert "251,658,240 characters" in failed.error.message
+    assert model.requests == []
 
 
 async def test_answer_above_every_output_cap_comes_out_whole(service: Service, model: ScriptedModel) -> None:
@@ -332,3 +339,17 @@ async def test_metrics_count_runs_code_and_calls(service: Service, model: Script
     assert await service.metric("rlm_llm_calls_total", model="root-model", role="root", status="ok") == 2
     assert await service.metric("rlm_llm_tokens_total", kind="prompt", model="sub-model", role="sub") == PROMPT_TOKENS
     assert await service.metric("rlm_active_runs") == 0
+
+
+async def test_run_is_logged_with_who_asked_but_without_texts(
+    service: Service, model: ScriptedModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    model.enqueue("FINAL(the answer)")
+    await run(service, query="the question", context="the context")
+    record = next(record for record in caplog.records if record.message == "run ended")
+    fields = vars(record)
+    assert (fields["key_name"], fields["status"], fields["iterations"]) == ("tester", "ok", 1)
+    assert fields["request_id"]
+    logged = " ".join(str(vars(each)) for each in caplog.records)
+    assert not any(text in logged for text in ("the question", "the context", "the answer", API_KEY))
