@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from pydantic import BaseModel
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 
 from rlmctl.asking.client import Endpoint, stream_run
 from rlmctl.asking.corpus import Corpus, Selection, build_body, read_corpus
@@ -89,8 +89,10 @@ def find_endpoint(url: str | None, api_key: str | None) -> Endpoint:
 
 def read_with_progress(paths: Sequence[Path], selection: Selection, console: Console) -> Corpus:
     """Raises InputError for paths that cannot be used."""
-    with console.status("reading files") if console.is_terminal else nullcontext():
-        corpus = read_corpus(paths, selection)
+    columns = (SpinnerColumn(), TextColumn("reading"), TextColumn("{task.completed:,.0f} files"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as reading:
+        task = reading.add_task("reading", total=None)
+        corpus = read_corpus(paths, selection, lambda _: reading.advance(task))
     if paths:
         skipped = f"; {count(corpus.skipped, 'file')} left out: no text" if corpus.skipped else ""
         size = f"{count(len(corpus.documents), 'file')}, {count(corpus.characters, 'character')}"
@@ -120,5 +122,10 @@ async def ask(
                 case RunCompleted():
                     return Outcome(model=model, **event.model_dump(include=set(Outcome.model_fields)))
                 case RunFailed():
-                    raise RunFailedError(f"{event.error.message} ({event.error.code})", event.partial_answer)
+                    raise RunFailedError(_describe_failure(event))
     raise EndpointError(f"{endpoint.url} ended the stream before the run's end; its log may say why")
+
+
+def _describe_failure(event: RunFailed) -> str:
+    reason = f"the run ended without an answer: {event.error.message} ({event.error.code})"
+    return f"{reason}\nWhat its code had so far:\n{event.partial_answer}" if event.partial_answer else reason

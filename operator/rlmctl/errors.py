@@ -33,8 +33,4 @@ class StartError(CommandError):
 
 
 class RunFailedError(CommandError):
-    """`partial_answer` is what the code had so far when a budget ended the run."""
-
-    def __init__(self, message: str, partial_answer: str | None = None) -> None:
-        super().__init__(message)
-        self.partial_answer = partial_answer
+    pass
