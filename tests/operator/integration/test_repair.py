@@ -21,6 +21,21 @@ EDITS: dict[str, tuple[str, str, Object]] = {
     "the disruption budget": ("poddisruptionbudget", "s-rlm", {"spec": {"minAvailable": 0, "maxUnavailable": None}}),
     "the autoscaler's bounds": ("horizontalpodautoscaler", "s-wasm", {"spec": {"maxReplicas": 50}}),
     "a label": ("serviceaccount", "s-rlm", {"metadata": {"labels": {"app.kubernetes.io/instance": "other"}}}),
+    "the operator's own label": (
+        "networkpolicy",
+        "s-wasm",
+        {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}},
+    ),
+    "the container": (
+        "deployment",
+        "s-wasm",
+        {"spec": {"template": {"spec": {"containers": [{"name": "sandbox", "image": "example.test/evil:1"}]}}}},
+    ),
+    "the pod's user": (
+        "deployment",
+        "s-rlm",
+        {"spec": {"template": {"spec": {"securityContext": {"runAsNonRoot": False, "runAsUser": 0}}}}},
+    ),
     "the owned pool": ("sandboxpool", "s", {"spec": {"limits": {"timeout": "59m"}}}),
     "the digest annotation": (
         "networkpolicy",
