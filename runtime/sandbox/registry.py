@@ -128,9 +128,10 @@ class Registry:
 
     def _forget(self, session: Session) -> None:
         key = (session.owner, session.id)
-        if self._sessions.get(key) is session:
-            del self._sessions[key]
         session.close()
+        if self._sessions.get(key) is not session:
+            return
+        del self._sessions[key]
         self._expired[key] = None
         while len(self._expired) > REMEMBERED_EXPIRED:
             self._expired.popitem(last=False)

@@ -196,7 +196,7 @@ def host_function(name):
     """A plain function that suspends with its arguments as JSON and returns the answer's text."""
 
     def function(*args, **kwargs):
-        return call(name, _dumps({"args": args, "kwargs": kwargs}))
+        return call(name, _dumps({"args": args, "kwargs": kwargs}, ensure_ascii=False))
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Host function {name}: suspends the cell until it is answered."
@@ -439,7 +439,7 @@ def receive(request):
         return request["text"]
     length, fill, width = request["length"], request["fill"], request["width"]
     value = fill * length
-    header = _getsizeof(fill) - 2 * width
+    header = _getsizeof(value) - (length + 1) * width  # of the new str: a shared one may carry its UTF-8 form
     if not door(b"P", _pack("<QQ", _id(value) + header, length * width)):
         raise ValueError("the bytes did not arrive")
     return value

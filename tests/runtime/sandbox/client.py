@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -38,6 +40,11 @@ class SandboxClient:
         self.server = server
 
     async def request(self, method: str, path: str, **options: Any) -> Reply:
+        if "json" in options:
+            options["data"] = json.dumps(options.pop("json")).encode()
+            options["headers"] = {"Content-Type": "application/json", **options.get("headers", {})}
+        if isinstance(options.get("data"), bytes):
+            options["data"] = io.BytesIO(options["data"])  # aiohttp warns of large bytes
         async with self.http.request(method, self.server.url + path, **options) as response:
             return Reply(response.status, response.headers, await response.read())
 
