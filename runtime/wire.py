@@ -19,7 +19,7 @@ Sizes are bytes, times are seconds, on the host's clock, unless a field says oth
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -80,6 +80,9 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+HostFunctions = Annotated[list[Annotated[str, Field(max_length=128)]], Field(max_length=64, fail_fast=True)]
+
+
 class LocalsMode(StrEnum):
     NONE = "none"
     SUMMARY = "summary"  # type and repr of each name
@@ -102,7 +105,7 @@ class ExecuteRequest(_Request):
     create: bool = True  # False: an unknown id is 404 `session_not_found`, never a silent empty session
     request_id: str | None = Field(default=None, max_length=128)  # same id as the last reply: that reply again
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # running seconds; None = the pool's default
-    host_functions: list[str] | None = None  # names that suspend; fixed when the session is created
+    host_functions: HostFunctions | None = None  # names that suspend; fixed when the session is created
     locals: LocalsMode = LocalsMode.SUMMARY
 
 
@@ -118,7 +121,7 @@ class SessionRequest(_Request):
 
     session_id: str | None = Field(default=None, pattern=SESSION_ID_PATTERN)
     prelude: str | None = None
-    host_functions: list[str] = Field(default_factory=list)
+    host_functions: HostFunctions = Field(default_factory=list)
     checkpoint: CheckpointPolicy = CheckpointPolicy.CELL
     seed: int | None = Field(default=None, ge=0, lt=2**64)  # for `random`; None = from the system
     limits: SessionLimits = Field(default_factory=SessionLimits)
@@ -134,7 +137,7 @@ class ResumeRequest(_Request):
 
 
 class TouchRequest(_Request):
-    ids: list[str] = Field(max_length=10_000)
+    ids: list[str] = Field(max_length=10_000, fail_fast=True)
 
 
 class TouchReply(_Body):

@@ -33,6 +33,7 @@ from runtime.wire import (
 
 MAX_REQUEST: Final = 24 << 20  # a resume with the largest answer; code has its own, smaller cap
 MAX_CODE: Final = 1 << 20
+MAX_PLAIN_REQUEST: Final = 8 << 20  # any other body: code with every character escaped, and room
 MAX_PROBLEMS: Final = 20  # of a malformed body that its error lists
 READ_SECONDS: Final = 60.0
 READING: Final = web.AppKey("read_seconds", float)
@@ -95,7 +96,7 @@ async def delete_session(request: web.Request) -> web.Response:
 
 
 async def resume_session(request: web.Request) -> web.Response:
-    body = await _parse(request, ResumeRequest)
+    body = await _parse(request, ResumeRequest, MAX_REQUEST)
     return _json(await request.app[SERVICE].resume(request[OWNER], _session_id(request), body))
 
 
@@ -170,16 +171,21 @@ async def _set_load(request: web.Request, response: web.StreamResponse) -> None:
     response.headers[LOAD_HEADER] = request.app[SERVICE].load()
 
 
-async def _parse(request: web.Request, model: type[RequestT]) -> RequestT:
+async def _parse(request: web.Request, model: type[RequestT], limit: int = MAX_PLAIN_REQUEST) -> RequestT:
     """The body as `model`; 400 says which fields are wrong."""
     async with _reading(request):
         raw = await request.read()
+    if len(raw) > limit:
+        raise RequestError(ErrorCode.TOO_LARGE, f"the body has {len(raw)} bytes, at most {limit} are read here")
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
+        if error.error_count() > MAX_PROBLEMS:
+            # Listing them would take longer than finding them.
+            raise RequestError(ErrorCode.MALFORMED, f"{error.error_count()} fields are wrong") from None
         problems = [
             {"field": ".".join(str(part) for part in problem["loc"]), "problem": problem["msg"]}
-            for problem in error.errors(include_url=False, include_context=False, include_input=False)[:MAX_PROBLEMS]
+            for problem in error.errors(include_url=False, include_context=False, include_input=False)
         ]
         first = problems[0]
         message = f"{first['field'] or 'body'}: {first['problem']}"

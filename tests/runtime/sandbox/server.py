@@ -75,7 +75,7 @@ def write_keys(folder: Path, keys: dict[str, str]) -> None:
 
 
 def _variables(keys: Path, settings: dict[str, object]) -> dict[str, str]:
-    defaults = {"port": 0, "api_keys_dir": keys, "spares": 2, "drain_seconds": 10}
+    defaults = {"port": 0, "api_keys_dir": keys, "spares": 2, "drain_seconds": 1}
     named = {f"SANDBOX_{name.upper()}": str(value) for name, value in {**defaults, **settings}.items()}
     return {**named, "LOG_FORMAT": "json", "LOG_LEVEL": "INFO"}
 
