@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import random
 import sysconfig
 from collections import Counter
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from openai import OpenAI
 
-from runtime.inference.question import Document, DocumentsContext, JsonContext, TextContext
+from runtime.inference.question import Document, DocumentsContext, TextContext, build_context
 from tests.runtime.demo_model.rehearsal import Rehearsal
 
 FILES: list[Document] = [
@@ -101,10 +100,7 @@ def test_most_common_words_are_listed_with_counts(client: OpenAI) -> None:
 
 def test_json_context_is_read_item_by_item(client: OpenAI) -> None:
     value = ["one os", {"text": "two os", "path": "p"}, {"n": 3}]
-    assert (
-        Rehearsal(client).ask('How many lines contain "os"?', JsonContext(value, json.dumps(value).encode()), value)
-        == "2"
-    )
+    assert Rehearsal(client).ask('How many lines contain "os"?', build_context(value), value) == "2"
 
 
 def test_tally_asks_sub_calls_and_does_not_count_examples_in_docstrings(client: OpenAI) -> None:
