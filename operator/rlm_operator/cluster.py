@@ -191,8 +191,11 @@ def _parse(body: bytes) -> Manifest:
 
 
 def _api_error(status: int, answer: Manifest, what: str) -> ApiError:
-    message = str(answer.get("message") or f"{what}: HTTP {status}")
     reason = str(answer.get("reason") or "")
+    message = str(answer.get("message") or "").strip() or f"HTTP {status}"
+    if not reason:
+        # Not a Status of Kubernetes: its words do not say what was asked for.
+        message = f"{what}: {message}"
     kind: type[ApiError]
     match status:
         case 404:

@@ -61,12 +61,16 @@ class Relist:
         while True:
             await asyncio.sleep(self._period)
             try:
-                for kind in (*WATCHED_CHILD_KINDS, *RESOURCE_KINDS):
-                    events = self._events.get(kind, 0)
-                    self._judge(kind, await self._list(kind), events)
-                self._finished = time.monotonic()
+                await self.compare()
             except ApiError as error:
                 _log.warning("relist: %s", error)
+
+    async def compare(self) -> None:
+        """One further round. Raises ApiError."""
+        for kind in (*WATCHED_CHILD_KINDS, *RESOURCE_KINDS):
+            events = self._events.get(kind, 0)
+            self._judge(kind, await self._list(kind), events)
+        self._finished = time.monotonic()
 
     async def _list(self, kind: str) -> int:
         selector = None if kind in RESOURCE_KINDS else CHILD_SELECTOR
@@ -83,4 +87,5 @@ class Relist:
         self._missed[kind] = self._missed.get(kind, 0) + 1 if missed and quiet else 0
         if missed:
             self._metrics.missed_changes.labels(kind).inc(missed)
-            _log.info("relist: %d changes of %s that no watch had told of", missed, kind)
+        if self._missed[kind]:
+            _log.warning("relist: %d changes of %s, of which the watch did not tell", missed, kind)

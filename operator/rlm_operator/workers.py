@@ -41,10 +41,10 @@ async def _reconcile(key: Ref, queue: WorkQueue, reconciler: Reconciler) -> str:
         delay = queue.retry(key)
         _log.exception("%s in %s failed; next try in %.1f s", key, key.namespace, delay)
         return "failed"
+    if outcome.again is not None:
+        queue.add_after(key, outcome.again)
     if outcome.refused:
         queue.retry(key)
         return "refused"
     queue.forget_failures(key)
-    if outcome.again is not None:
-        queue.add_after(key, outcome.again)
     return "synced"
