@@ -34,10 +34,7 @@ def build_server(
 ) -> Server:
     """The service, not yet listening. `keys` None: authentication is disabled."""
     hosting = Hosting(engine)
-    app = web.Application(
-        client_max_size=settings.max_body_bytes,
-        middlewares=[request_id_middleware, build_middleware(keys, engine.metrics)],
-    )
+    app = web.Application(middlewares=[request_id_middleware, build_middleware(keys, engine.metrics)])
     app.on_response_prepare.append(set_request_id)
     chat, runs = ChatApi(settings, hosting, pace), RunsApi(settings, hosting, pace)
     models = ModelsApi(settings.served_model)

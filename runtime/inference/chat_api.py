@@ -6,17 +6,17 @@ There is no `id:` field on the stream, since OpenAI's SDK then chokes on heartbe
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 from typing import Any, Final, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic_core import to_json
 
+from runtime.inference.bodies import receive
 from runtime.inference.chat_request import ChatRequest
-from runtime.inference.envelope import ErrorDetail, ErrorEnvelope, build_envelope, caller_of, invalid_body
+from runtime.inference.envelope import ErrorDetail, ErrorEnvelope, build_envelope, caller_of
 from runtime.inference.errors import DrainingError, ModelNotFoundError
 from runtime.inference.events import RunCompleted, RunFailed, StopReason
 from runtime.inference.hosting import Hosting, RunHandle
@@ -52,8 +52,8 @@ class ChatApi:
         self._pace = pace
 
     async def post_chat_completions(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        asked, question = await asyncio.to_thread(_parse, body)
+        parsed = await receive(request, self._settings.max_body_bytes, ChatRequest, _take_question)
+        asked = parsed.asked
         if asked.model != self._settings.served_model:
             raise ModelNotFoundError(
                 f"the model {asked.model[:200]!r} does not exist; this service has {self._settings.served_model!r}",
@@ -61,8 +61,8 @@ class ChatApi:
             )
         limits = apply_options(self._settings.limits, asked.rlm, "rlm")
         if asked.stream:
-            return await self._stream(request, asked, self._hosting.start(question, limits, caller_of(request)))
-        handle = await start_or_join(self._hosting, request, body, question, limits)
+            return await self._stream(request, asked, self._hosting.start(parsed.question, limits, caller_of(request)))
+        handle = start_or_join(self._hosting, request, parsed.digest, parsed.question, limits)
         renderer = _Renderer(asked, handle.id)
         return await reply_when_done(request, handle, renderer.completion, self._pace)
 
@@ -82,15 +82,8 @@ class ChatApi:
         return response
 
 
-def _parse(body: bytes) -> tuple[ChatRequest, Question]:
-    """In a thread: a body of 40 MB takes a tenth of a second."""
-    try:
-        asked = ChatRequest.model_validate_json(body)
-    except ValidationError as error:
-        raise invalid_body(error) from error
-    question = asked.question()
-    _ = question.summary  # counted here, off the event loop
-    return asked, question
+def _take_question(asked: ChatRequest) -> tuple[ChatRequest, Question]:
+    return asked.model_copy(update={"messages": []}), asked.question()
 
 
 class _Renderer:

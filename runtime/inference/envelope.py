@@ -20,7 +20,6 @@ from runtime.inference.errors import (
     MethodNotAllowedError,
     NotFoundError,
     RequestError,
-    TooLargeError,
     UnauthenticatedError,
 )
 from runtime.inference.metrics import Metrics
@@ -130,8 +129,6 @@ def _from_http(request: web.Request, error: web.HTTPException) -> RequestError:
         case web.HTTPMethodNotAllowed(allowed_methods=allowed):
             message = f"{request.path} does not take {request.method}; it takes {', '.join(sorted(allowed))}"
             return MethodNotAllowedError(message, frozenset(allowed))
-        case web.HTTPRequestEntityTooLarge():
-            return TooLargeError(f"the body is too large: {error.text}; raise RLM_MAX_BODY_BYTES or send less")
         case web.HTTPNotFound():
             return NotFoundError(f"there is no {request.path} here")
         case _:

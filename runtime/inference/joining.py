@@ -6,9 +6,6 @@ do not are two runs. Runs are shared only under the same API key and the same bo
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-
 from aiohttp import web
 
 from runtime.inference.budget import Limits
@@ -20,11 +17,11 @@ IDEMPOTENCY_HEADER = "Idempotency-Key"
 RETRY_HEADER = "x-stainless-retry-count"
 
 
-async def start_or_join(
-    hosting: Hosting, request: web.Request, body: bytes, question: Question, limits: Limits
-) -> RunHandle:
-    """The handle to attend. Raises DrainingError when a new run would be needed and none are begun any more."""
-    digest = await asyncio.to_thread(lambda: hashlib.sha256(body).hexdigest())
+def start_or_join(hosting: Hosting, request: web.Request, digest: str, question: Question, limits: Limits) -> RunHandle:
+    """The handle to attend; `digest` tells equal bodies.
+
+    Raises DrainingError when a new run would be needed and none are begun any more.
+    """
     by_body = RequestIdentity(request[KEY_NAME], f"{request.path} {digest}")
     given = request.headers.get(IDEMPOTENCY_HEADER)
     by_key = RequestIdentity(request[KEY_NAME], f"{request.path} {digest} {given}") if given else None

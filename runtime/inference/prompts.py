@@ -13,7 +13,6 @@ from runtime.inference.question import Context, DocumentsContext, JsonContext, Q
 
 CHARACTERS_PER_TOKEN: Final = 4
 _SHOWN_DOCUMENTS: Final = 12
-_SHOWN_KEYS: Final = 12
 
 SYSTEM_PROMPT: Final = """\
 You answer a question about a context that is too long to read at once. The context is in a Python REPL; you write code
@@ -103,19 +102,8 @@ def describe_context(context: Context, characters: int) -> str:
                 f'`context` is a list of {len(documents):,} dicts {{"path": str, "text": str}}: {size} of text.\n'
                 f"{_excerpt(shown, _SHOWN_DOCUMENTS)}"
             )
-        case JsonContext(value):
-            return f"`context` is a {_describe_value(value)}; as JSON {size}."
-
-
-def _describe_value(value: object) -> str:
-    if isinstance(value, dict):
-        keys = [repr(str(key)[:60]) for key in value]
-        more = ", ..." if len(keys) > _SHOWN_KEYS else ""
-        return f"dict with {len(value):,} keys: {', '.join(keys[:_SHOWN_KEYS])}{more}"
-    if isinstance(value, list):
-        kinds = sorted({type(item).__name__ for item in value})
-        return f"list of {len(value):,} items ({', '.join(kinds)})"
-    return type(value).__name__
+        case JsonContext(_, shape):
+            return f"`context` is a {shape}; as JSON {size}."
 
 
 def _excerpt(lines: Sequence[str], count: int) -> str:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic_core import to_json
 from typing_extensions import TypedDict  # pydantic asks for this one below Python 3.12
 
 from runtime.inference.events import ContextSummary
+
+_SHOWN_KEYS: Final = 12
 
 
 class Document(TypedDict):
@@ -37,10 +39,13 @@ class TextContext:
 
 @dataclass(frozen=True)
 class JsonContext:
-    """Any JSON value that is not a string, and its UTF-8 text."""
+    """Any JSON value that is not a string: its UTF-8 text, and what it is in a few words.
 
-    value: Any
+    The value itself would take several times the memory, for as long as the run goes on.
+    """
+
     encoded: bytes
+    shape: str
 
 
 @dataclass(frozen=True)
@@ -70,10 +75,22 @@ class Question:
             case DocumentsContext(documents):
                 characters = sum(len(document["text"]) for document in documents)
                 return ContextSummary(type="documents", characters=characters, documents=len(documents))
-            case JsonContext(_, encoded):
+            case JsonContext(encoded, _):
                 return ContextSummary(type="json", characters=len(encoded))
 
 
 def build_context(value: Any) -> Context:
     """The context for a JSON value: text as it is, anything else with its JSON text."""
-    return TextContext(value) if isinstance(value, str) else JsonContext(value, to_json(value))
+    return TextContext(value) if isinstance(value, str) else JsonContext(to_json(value), describe_value(value))
+
+
+def describe_value(value: object) -> str:
+    """Type, length, and the first keys of a dict or the types in a list."""
+    if isinstance(value, dict):
+        keys = [repr(str(key)[:60]) for key in list(value)[:_SHOWN_KEYS]]
+        more = ", ..." if len(value) > _SHOWN_KEYS else ""
+        return f"dict with {len(value):,} keys: {', '.join(keys)}{more}"
+    if isinstance(value, list):
+        kinds = sorted({type(item).__name__ for item in value})
+        return f"list of {len(value):,} items ({', '.join(kinds)})"
+    return type(value).__name__

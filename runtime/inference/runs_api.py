@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from runtime.inference.envelope import caller_of, invalid_body
+from runtime.inference.bodies import receive
+from runtime.inference.envelope import caller_of
 from runtime.inference.errors import DrainingError
 from runtime.inference.events import RunCompleted, RunError, RunFailed, StopReason, frame_event
 from runtime.inference.hosting import Hosting, RunHandle
@@ -40,12 +40,11 @@ class RunsApi:
         self._pace = pace
 
     async def post_runs(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        asked, question = await asyncio.to_thread(_parse, body)
-        limits = apply_options(self._settings.limits, asked.options, "options")
-        if asked.stream:
-            return await self._stream(request, self._hosting.start(question, limits, caller_of(request)))
-        handle = await start_or_join(self._hosting, request, body, question, limits)
+        parsed = await receive(request, self._settings.max_body_bytes, RunRequest, _take_question)
+        limits = apply_options(self._settings.limits, parsed.asked.options, "options")
+        if parsed.asked.stream:
+            return await self._stream(request, self._hosting.start(parsed.question, limits, caller_of(request)))
+        handle = start_or_join(self._hosting, request, parsed.digest, parsed.question, limits)
         return await reply_when_done(request, handle, _render, self._pace)
 
     async def _stream(self, request: web.Request, handle: RunHandle) -> web.StreamResponse:
@@ -59,15 +58,8 @@ class RunsApi:
         return response
 
 
-def _parse(body: bytes) -> tuple[RunRequest, Question]:
-    """In a thread: a body of 40 MB takes a tenth of a second."""
-    try:
-        asked = RunRequest.model_validate_json(body)
-    except ValidationError as error:
-        raise invalid_body(error) from error
-    question = asked.question()
-    _ = question.summary  # counted here, off the event loop
-    return asked, question
+def _take_question(asked: RunRequest) -> tuple[RunRequest, Question]:
+    return asked.model_copy(update={"context": None, "documents": None}), asked.question()
 
 
 def _render(done: RunCompleted) -> bytes:

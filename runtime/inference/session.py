@@ -117,7 +117,7 @@ class ReplSession:
     async def _put_context(self, context: Context) -> int:
         """How many pieces were sent; 0 when the variable was set at once."""
         match context:
-            case JsonContext(_, encoded):
+            case JsonContext(encoded, _):
                 await self._client.put_json(self.id, "context", encoded)
                 return 0
             case TextContext(text) if len(text) <= _PIECE_CHARACTERS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ def test_long_part_at_the_end_is_context_too() -> None:
 def test_several_long_parts_are_a_list() -> None:
     question = ask(user(LONG, OTHER, "Which is longer?"))
     assert isinstance(question.context, JsonContext)
-    assert question.context.value == [LONG, OTHER]
+    assert json.loads(question.context.encoded) == [LONG, OTHER]
 
 
 def test_message_that_is_one_long_text_shows_both_its_ends_labelled() -> None:
@@ -72,7 +73,7 @@ def test_given_question_makes_the_whole_message_context() -> None:
     question = ask(user("short", LONG), rlm={"question": "Which word is most frequent?"})
     assert question.text == "Which word is most frequent?"
     assert isinstance(question.context, JsonContext)
-    assert question.context.value == ["short", LONG]
+    assert json.loads(question.context.encoded) == ["short", LONG]
 
 
 def test_system_and_developer_text_goes_to_the_root_prompt() -> None:
