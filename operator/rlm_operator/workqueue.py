@@ -10,22 +10,35 @@ import asyncio
 import heapq
 import random
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from rlm_operator.kinds import Ref
 
 _FIRST_BACKOFF_SECONDS: Final = 0.5
 _LONGEST_BACKOFF_SECONDS: Final = 120.0
+_EARLIEST: Final = 0.9
+"""A delayed run comes after this part of its delay at the earliest."""
+
+
+@dataclass(frozen=True)
+class _Failures:
+    """How often a key failed in a row, and when its wait is over."""
+
+    count: int
+    wait_until: float
 
 
 class WorkQueue:
-    """All times are seconds on the monotonic clock. For one event loop."""
+    """All times are seconds on the monotonic `clock`. For one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._ready: dict[Ref, None] = {}
         self._busy: set[Ref] = set()
         self._dirty: set[Ref] = set()
-        self._failures: dict[Ref, int] = {}
+        self._failures: dict[Ref, _Failures] = {}
         self._due: dict[Ref, float] = {}
         self._timers: list[tuple[float, Ref]] = []
         self._wake = asyncio.Event()
@@ -45,7 +58,7 @@ class WorkQueue:
 
     def add_after(self, key: Ref, delay: float) -> None:
         """Run in `delay` seconds, give or take a tenth, unless an earlier run is planned."""
-        due = time.monotonic() + delay * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, guards nothing
+        due = self._clock() + delay * random.uniform(_EARLIEST, 2 - _EARLIEST)  # noqa: S311 - spreads load, guards nothing
         if key in self._ready or self._due.get(key, due + 1) <= due:
             return
         self._due[key] = due
@@ -53,10 +66,20 @@ class WorkQueue:
         self._wake.set()
 
     def retry(self, key: Ref) -> float:
-        """Run again after a wait that doubles with each failure in a row; returns that wait."""
-        failures = self._failures[key] = self._failures.get(key, 0) + 1
-        # Bounded before the power: the count has no bound.
-        delay = min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 16))
+        """Run again after a wait that doubles with each failure in a row; returns that wait.
+
+        A failure before the wait was over, of a run that an event asked for, leaves the wait as it is: else a resource
+        with many events would soon wait longest, and its healing with it.
+        """
+        now = self._clock()
+        before = self._failures.get(key)
+        if before is not None and now < before.wait_until:
+            delay = before.wait_until - now
+        else:
+            count = before.count + 1 if before else 1
+            # Bounded before the power: the count has no bound.
+            delay = min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0 ** min(count - 1, 16))
+            self._failures[key] = _Failures(count, now + delay * _EARLIEST)
         self.add_after(key, delay)
         return delay
 
@@ -94,7 +117,7 @@ class WorkQueue:
 
     def _promote(self) -> float | None:
         """Make due keys ready; returns the time until the next one is due."""
-        now = time.monotonic()
+        now = self._clock()
         while self._timers and self._timers[0][0] <= now:
             due, key = heapq.heappop(self._timers)
             if self._due.get(key) == due:

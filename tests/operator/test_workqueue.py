@@ -71,16 +71,44 @@ async def test_an_event_takes_the_place_of_a_delayed_run() -> None:
 
 
 async def test_waits_double_with_each_failure_and_start_anew_after_a_success() -> None:
-    queue = WorkQueue()
-    waits = [queue.retry(A) for _ in range(3)]
-    assert waits == [0.5, 1.0, 2.0]
+    clock = Clock()
+    queue = WorkQueue(clock)
+    assert [fail_again(queue, clock) for _ in range(3)] == [0.5, 1.0, 2.0]
     queue.forget_failures(A)
     assert queue.retry(A) == 0.5
 
 
 async def test_waits_have_an_end() -> None:
-    queue = WorkQueue()
-    assert max(queue.retry(A) for _ in range(100)) == 120
+    clock = Clock()
+    queue = WorkQueue(clock)
+    assert max(fail_again(queue, clock) for _ in range(100)) == 120
+
+
+async def test_a_failure_of_a_run_before_the_wait_is_over_leaves_the_wait_as_it_is() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock)
+    waits = [fail_again(queue, clock) for _ in range(3)]
+    clock.now -= 1.0  # an event comes a second before the wait is over
+    assert [queue.retry(A) for _ in range(5)] == pytest.approx([waits[-1] * 0.9 - waits[-1] + 1.0] * 5)
+    clock.now += 1.0
+    assert queue.retry(A) == 2 * waits[-1]
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def fail_again(queue: WorkQueue, clock: Clock) -> float:
+    """A failure, then the whole wait; returns the wait."""
+    wait = queue.retry(A)
+    clock.now += wait
+    return wait
 
 
 @pytest.mark.parametrize("workers", [1, 3])
