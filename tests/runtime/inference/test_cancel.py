@@ -18,26 +18,31 @@ from tests.runtime.inference.scripted_model import Gate, Hang, ScriptedModel
 from tests.runtime.inference.service import API_KEY, SERVED_MODEL, Service, run_service, write_keys
 
 DEADLINE = 20.0
+STATES = ("idle", "running", "suspended")
 
 
-async def metric(service: Service, url: str, sample: str) -> float:
-    """One sample of a /metrics page."""
+async def metrics(service: Service, url: str) -> dict[str, float]:
+    """All samples of a /metrics page, by name with labels."""
     async with service.http.get(f"{url}/metrics") as response:
-        lines = (await response.text()).splitlines()
-    return next((float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == sample), 0.0)
+        lines = [line for line in (await response.text()).splitlines() if not line.startswith("#")]
+    return {sample: float(value) for sample, _, value in (line.rpartition(" ") for line in lines)}
 
 
-async def until_metric(service: Service, url: str, sample: str, value: float) -> None:
+async def until_metrics(service: Service, url: str, **wanted: float) -> None:
+    """All at once. A state of `wasm_sessions` is named by itself."""
+    names = {name: f'wasm_sessions{{state="{name}"}}' if name in STATES else name for name in wanted}
     async with asyncio.timeout(DEADLINE):
-        while await metric(service, url, sample) != value:  # noqa: ASYNC110  # a process: it can only be asked again
+        while True:
+            samples = await metrics(service, url)
+            if all(samples.get(sample, 0.0) == wanted[name] for name, sample in names.items()):
+                return
             await asyncio.sleep(0.02)
 
 
 async def until_ended(service: Service, sandbox: SandboxProcess) -> None:
     """No run is active, and the sandbox holds none of their sessions."""
-    await until_metric(service, service.url, "rlm_active_runs", 0)
-    for state in ("idle", "running", "suspended"):
-        await until_metric(service, sandbox.url, f'wasm_sessions{{state="{state}"}}', 0)
+    await until_metrics(service, service.url, rlm_active_runs=0)
+    await until_metrics(service, sandbox.url, idle=0, running=0, suspended=0)
 
 
 @contextlib.asynccontextmanager
@@ -81,7 +86,7 @@ async def test_dropped_stream_ends_a_cell_that_loops(
 ) -> None:
     model.enqueue("```repl\nwhile True: pass\n```")
     async with streaming(service):
-        await until_metric(service, sandbox.url, 'wasm_sessions{state="running"}', 1)
+        await until_metrics(service, sandbox.url, running=1)
     await until_ended(service, sandbox)
 
 
@@ -93,7 +98,9 @@ async def test_calls_in_flight_are_capped_over_all_runs(
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(3):
             await stack.enter_async_context(streaming(service))
-        await model.until(lambda scripted: scripted.hanging == 4 and len(scripted.root_calls) >= 2)
+        await model.until(lambda scripted: scripted.hanging == 4)
+        await until_metrics(service, sandbox.url, suspended=2, idle=1)  # the third run has no call to begin with
+        assert len(model.root_calls) == 2
     await until_ended(service, sandbox)
     assert len(model.sub_calls) == 4
 
@@ -105,14 +112,14 @@ async def test_dropped_plain_request_begins_no_new_call_until_it_is_repeated(
     model.sub_rule = lambda prompt: Gate(gate, f"<{prompt}>")
     model.enqueue("```repl\nFINAL(llm_query('first') + llm_query('second'))\n```")
     body = {"query": "How many?"}
-    calls_before = await metric(service, sandbox.url, "wasm_host_calls_total")
+    calls_before = (await metrics(service, sandbox.url))["wasm_host_calls_total"]
 
     dropped = asyncio.create_task(service.http.post(f"{service.url}/rlm/v1/runs", json=body))
     await model.until(lambda scripted: len(scripted.sub_calls) == 1)
     dropped.cancel()
     await asyncio.wait([dropped])
     gate.set()
-    await until_metric(service, sandbox.url, "wasm_host_calls_total", calls_before + 2)
+    await until_metrics(service, sandbox.url, wasm_host_calls_total=calls_before + 2)
     assert len(model.sub_calls) == 1
 
     headers = {"x-stainless-retry-count": "1"}
