@@ -27,7 +27,13 @@ else:
             documents.append((f"item {number}", item if isinstance(item, str) else json.dumps(item)))
 
 def lines_of(text):
-    return text.removesuffix("\\n").split("\\n") if text else []
+    \"\"\"One at a time, since a list of all would need several times the memory.\"\"\"
+    start = 0
+    while start < len(text):
+        end = text.find("\\n", start)
+        end = len(text) if end < 0 else end
+        yield text[start:end]
+        start = end + 1
 
 size = sum(len(text) for _, text in documents)
 print(f"{type(context).__name__}: {len(documents)} documents, {size} characters")
@@ -90,10 +96,12 @@ result = str(count)
 )
 
 _MEASURE: Final = """\
+import re
+
 def measure(text):
     if unit == "lines":
-        return len(lines_of(text))
-    return len(text.split()) if unit == "words" else len(text)
+        return text.count("\\n") + (text != "" and not text.endswith("\\n"))
+    return sum(1 for _ in re.finditer(r"\\S+", text)) if unit == "words" else len(text)
 
 """
 
@@ -131,12 +139,14 @@ COMMON_PARTS: Final = (
 import re
 from collections import Counter
 
+word = re.compile(r"[^\\W\\d_]+(?:['\\u2019][^\\W\\d_]+)*")
 parts = Counter()
 for _, text in documents:
-    if part == "lines":
-        parts.update(line for line in lines_of(text) if line.strip())
-    else:
-        parts.update(re.findall(r"[^\\W\\d_]+(?:['\\u2019][^\\W\\d_]+)*", text.lower()))
+    for line in lines_of(text):
+        if part == "words":
+            parts.update(word.findall(line.lower()))
+        elif line.strip():
+            parts[line] += 1
 ranking = sorted(parts.items(), key=lambda pair: (-pair[1], pair[0]))
 result = "\\n".join(f"{name}: {count}" for name, count in ranking[:top]) or f"The context has no {part}."
 """
@@ -145,12 +155,15 @@ result = "\\n".join(f"{name}: {count}" for name, count in ranking[:top]) or f"Th
 
 LONGEST_PARTS: Final = (
     """\
-if part == "lines":
-    parts = [(path, line) for path, text in documents for line in lines_of(text)]
-else:
-    parts = [(path, word) for path, text in documents for word in dict.fromkeys(text.split())]
-ranking = sorted(parts, key=lambda pair: (-len(pair[1]), pair))
-result = "\\n".join(f"{path} ({len(found)} characters): {found}" for path, found in ranking[:top])
+import heapq
+import re
+
+def parts_of(text):
+    return lines_of(text) if part == "lines" else {match[0] for match in re.finditer(r"\\S+", text)}
+
+parts = ((path, found) for path, text in documents for found in parts_of(text))
+ranking = heapq.nsmallest(top, parts, key=lambda pair: (-len(pair[1]), pair))
+result = "\\n".join(f"{path} ({len(found)} characters): {found}" for path, found in ranking)
 result = result or f"The context has no {part}."
 """
     + _REPORT
