@@ -90,7 +90,7 @@ class ScriptedModel:
     def sub_calls(self) -> list[Recorded]:
         return [request for request in self.requests if not request.is_root]
 
-    async def until(self, condition: Callable[[ScriptedModel], bool], within: float = 20.0) -> None:
+    async def until(self, condition: Callable[[ScriptedModel], bool], within: float = 60.0) -> None:
         """Wait for something to have happened here."""
         async with asyncio.timeout(within), self._changed:
             await self._changed.wait_for(lambda: condition(self))

@@ -17,7 +17,7 @@ from tests.runtime.inference.sandbox_process import SandboxProcess
 from tests.runtime.inference.scripted_model import Gate, Hang, ScriptedModel
 from tests.runtime.inference.service import API_KEY, SERVED_MODEL, Service, run_service, write_keys
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 STATES = ("idle", "running", "suspended")
 
 

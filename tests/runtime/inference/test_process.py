@@ -21,7 +21,7 @@ from tests.runtime.inference.sandbox_process import SandboxProcess
 from tests.runtime.inference.scripted_model import Gate, ScriptedModel
 from tests.runtime.inference.service import API_KEY, write_keys
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 MINIMAL = {"RLM_MODEL_NAME": "root-model", "RLM_MODEL_BASE_URL": "http://127.0.0.1:9/v1", "RLM_PORT": "0"}
 
 

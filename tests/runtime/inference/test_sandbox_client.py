@@ -21,7 +21,7 @@ from runtime.wire import CellReply, ErrorCode, ExecuteRequest, LocalsMode, Resum
 from tests.runtime.inference.sandbox_process import SandboxProcess, run_sandbox
 from tests.runtime.inference.scripted_model import ScriptedModel
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
 @pytest.fixture
