@@ -141,13 +141,15 @@ class Session:
         answer = {"error": error} if error is not None else {"result": result or ""}
         outcome = await self.process.resume(json.dumps(answer).encode(), left)
         outcome = await self._refuse_unknown_calls(outcome, left)
-        return self._reply(outcome, left, waiting.locals)
+        return self._reply(await self._replace_if_pristine(outcome), left, waiting.locals)
 
     async def interrupt(self) -> None:
         """End what runs or waits; the state before it comes back. Nothing else is let in meanwhile."""
         self._suspension = None
         self.state = State.RUNNING
         outcome = await self.process.interrupt()
+        if isinstance(outcome, Ended):
+            outcome = await self._replace_if_pristine(outcome)
         if isinstance(outcome, Ended):
             self._note_unreported(outcome)
         self.state = State.IDLE
@@ -224,7 +226,10 @@ class Session:
         return outcome
 
     async def _replace_if_pristine(self, outcome: Outcome) -> Outcome:
-        """A session whose very first cell ended its process has nothing to lose: it goes on with a new process."""
+        """A session whose very first cell ended its process has nothing to lose: it goes on with a new process.
+
+        A cell that is only suspended has not ended: until it does, the session is as it was created.
+        """
         if isinstance(outcome, Ended):
             if outcome.promoted_to is None and self._pristine and not self.one_shot and not self.lost:
                 try:
@@ -238,7 +243,7 @@ class Session:
                 self.process = process
                 self._begun = False
                 return Ended(outcome.end, outcome.detail, 0)
-        else:
+        elif isinstance(outcome, Answer):
             self._pristine = False
         return outcome
 
