@@ -6,7 +6,7 @@ Called by `reconcile.py`. A child that is refused does not keep the others from 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 from rlm_operator.api import KubernetesApi
@@ -38,8 +38,11 @@ class Children:
         self._cache = cache
         self._metrics = metrics
 
-    async def sync(self, owner: Identity, wanted: Sequence[Manifest]) -> Synced:
-        """Raises UnavailableError when the API server does not answer, OwnerGoneError when the owner is gone."""
+    async def sync(self, owner: Identity, wanted: Sequence[Manifest], mounted: Set[str]) -> Synced:
+        """`mounted`: names of the Secrets that the owner's pods mount.
+
+        Raises UnavailableError when the API server does not answer, OwnerGoneError when the owner is gone.
+        """
         synced = Synced()
         guard = _Guard(self._api, owner)
         for child in wanted:
@@ -54,7 +57,7 @@ class Children:
             except (RefusedError, ConflictError, NotFoundError) as error:
                 synced.refusals.append(refusal_of(ref, error))
         kept = {ref_of(child) for child in wanted}
-        if not any(ref.kind == "Secret" for ref in kept):
+        if generated_secret_name(owner) not in mounted:
             await self._retire_secret(guard)
         for live in self._cache.children_of(owner.uid):
             if live.ref not in kept and not live.deleting:

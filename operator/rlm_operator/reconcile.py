@@ -26,7 +26,7 @@ from rlm_operator.names import API_VERSION
 from rlm_operator.objects.owner import plane_of
 from rlm_operator.render import render, sandbox_key_secret
 from rlm_operator.resource import Identity, Kind, Manifest, Pool, Resource, Stack, identify, parse_resource
-from rlm_operator.secret_needs import SecretProblem, find_problem, secret_needs
+from rlm_operator.secret_needs import SecretNeed, SecretProblem, find_problem, secret_needs
 from rlm_operator.status import Observation, assess, assess_invalid, build_status
 
 _POLL_SECONDS: Final = 60.0
@@ -80,8 +80,10 @@ class Reconciler:
         except SpecInvalidError as error:
             await self._report_invalid(manifest, str(error), previous)
             return Outcome()
-        synced = await self._children.sync(resource.identity, render(resource, self._inputs(resource)))
-        problems = await self._secret_problems(resource, synced)
+        needs = self._secret_needs(resource)
+        mounted = {need.name for need in needs}
+        synced = await self._children.sync(resource.identity, render(resource, self._inputs(resource)), mounted)
+        problems = await self._secret_problems(resource.identity.namespace, needs, synced)
         observation = self._observe(resource, synced, problems)
         conditions = assess(resource, observation)
         status = build_status(resource, observation, conditions, previous, _now())
@@ -115,13 +117,17 @@ class Reconciler:
         live = self._cache.child(Ref(kind, identity.namespace, plane_of(identity).workload))
         return live if live is not None and live.owner is not None and live.owner.uid == identity.uid else None
 
-    async def _secret_problems(self, resource: Resource, synced: Synced) -> list[SecretProblem]:
-        namespace = resource.identity.namespace
+    def _secret_needs(self, resource: Resource) -> list[SecretNeed]:
         pool_secret = ""
         if isinstance(resource, Stack):
             pool_secret = sandbox_key_secret(resource, self._pool_key_secret(resource))
+        return secret_needs(resource, pool_secret)
+
+    async def _secret_problems(
+        self, namespace: str, needs: Sequence[SecretNeed], synced: Synced
+    ) -> list[SecretProblem]:
         problems = []
-        for need in secret_needs(resource, pool_secret):
+        for need in needs:
             secret = synced.secrets.get(need.name) or await self._fetch_secret(namespace, need.name)
             problem = find_problem(need, secret, namespace)
             if problem is not None:

@@ -162,6 +162,15 @@ def test_children_that_are_no_longer_wanted_go(stack: Tenant) -> None:
     assert stack.get("deployment", "s-rlm") is not None
 
 
+def test_a_generated_secret_stays_when_the_spec_names_it(stack: Tenant) -> None:
+    before = stack.expect("secret", "s-rlm-keys")["metadata"]["uid"]
+    stack.patch("rlmstack", "s", {"spec": {"inference": {"auth": {"secretRef": {"name": "s-rlm-keys"}}}}})
+    stack.patch("rlmstack", "s", {"spec": {"rlm": {"maxIterations": 12}}})
+    eventually(lambda: stack.expect("configmap", "s-rlm")["data"]["max-iterations"] == "12", "a later reconcile")
+    stack.expect_condition("rlmstack", "s", "SecretsReady", "True")
+    assert stack.expect("secret", "s-rlm-keys")["metadata"]["uid"] == before
+
+
 def test_a_deleted_stack_takes_everything_along(stack: Tenant) -> None:
     eventually(lambda: stack.kubectl.list("pods", stack.namespace), "its pods")
     stack.delete("rlmstack", "s")
