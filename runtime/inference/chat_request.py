@@ -18,6 +18,7 @@ from runtime.inference.question import Context, Question, TextContext, Turn, bui
 
 LONG_PART: Final = 8_000  # characters
 EXCERPT: Final = 1_000  # characters of each end of a part that is all there is
+EXCERPT_HEADS: Final = (f"Its first {EXCERPT:,} characters:", f"Its last {EXCERPT:,} characters:")
 
 
 class TextPart(BaseModel):
@@ -167,8 +168,8 @@ def _split_question(texts: list[str], given: str | None) -> tuple[str, list[str]
 def _excerpt_question(text: str) -> str:
     return (
         f"The question is inside the context, a text of {len(text):,} characters, most likely at one of its ends.\n"
-        f"Its first {EXCERPT:,} characters:\n{text[:EXCERPT]}\n\n"
-        f"Its last {EXCERPT:,} characters:\n{text[-EXCERPT:]}"
+        f"{EXCERPT_HEADS[0]}\n{text[:EXCERPT]}\n\n"
+        f"{EXCERPT_HEADS[1]}\n{text[-EXCERPT:]}"
     )
 
 

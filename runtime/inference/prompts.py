@@ -56,6 +56,9 @@ NO_ACTION: Final = (
 EMPTY_FINAL: Final = "FINAL() was empty, so it did not count. Put the answer between the parentheses."
 
 
+NO_CONTEXT: Final = "`context` is an empty string: nothing was given besides the question."
+
+
 class Message(TypedDict):
     role: Literal["system", "user", "assistant"]
     content: str
@@ -93,7 +96,7 @@ def describe_context(context: Context, characters: int) -> str:
     size = _size(characters)
     match context:
         case TextContext(text) if not text:
-            return "`context` is an empty string: nothing was given besides the question."
+            return NO_CONTEXT
         case TextContext(text):
             return f"`context` is a str: {size}, {text.count(chr(10)) + 1:,} lines. {_chunking_hint(len(text))}"
         case DocumentsContext(documents):

@@ -11,7 +11,7 @@ from typing import Final
 
 RESULT_MARK: Final = "result:"
 
-LOOK: Final = """\
+DOCUMENTS: Final = """\
 import json
 
 if isinstance(context, str):
@@ -26,6 +26,9 @@ else:
         else:
             documents.append((f"item {number}", item if isinstance(item, str) else json.dumps(item)))
 
+"""
+
+SHAPE: Final = """\
 def lines_of(text):
     \"\"\"One at a time, since a list of all would need several times the memory.\"\"\"
     start = 0
@@ -40,6 +43,8 @@ print(f"{type(context).__name__}: {len(documents)} documents, {size} characters"
 for path, text in documents[:5]:
     print(f"  {path}: {len(text)} characters, begins {text[:60]!r}")
 """
+
+LOOK: Final = DOCUMENTS + SHAPE
 
 _REPORT: Final = f"""
 print("{RESULT_MARK}", result[:2000])

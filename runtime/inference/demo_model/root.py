@@ -8,12 +8,13 @@ in an error is tried once more with everything before it, since the session may 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from pydantic import BaseModel, TypeAdapter, field_validator
 
+from runtime.inference.chat_request import EXCERPT_HEADS
 from runtime.inference.demo_model import cells
 from runtime.inference.demo_model.pieces import classify_task, count_task
 from runtime.inference.demo_model.questions import (
@@ -28,7 +29,7 @@ from runtime.inference.demo_model.questions import (
     Task,
 )
 from runtime.inference.demo_model.recognisers import parse_question
-from runtime.inference.prompts import LAST_CALL
+from runtime.inference.prompts import LAST_CALL, NO_CONTEXT
 
 
 class _TextPart(BaseModel):
@@ -38,9 +39,21 @@ class _TextPart(BaseModel):
 
 _PARTS: Final = TypeAdapter(list[_TextPart])
 _QUESTION: Final = re.compile(r"<question>\n(.*?)\n</question>", re.DOTALL)
+_PARAGRAPH: Final = re.compile(r"\n\s*\n")
+_LINE: Final = re.compile(r"\n")
+_SENTENCE: Final = re.compile(r"(?<=[.!?])\s+|\n")
+_LABEL: Final = re.compile(r"^(?:the )?(?:question|query|q|task)\s*[:.]\s*", re.IGNORECASE)
 _STEP: Final = re.compile(r"^# Step (?P<step>\d+) of \d+(?P<again>, again)?:", re.MULTILINE)
 _RESULT: Final = re.compile(rf"^{re.escape(cells.RESULT_MARK)} ", re.MULTILINE)
 _ERROR: Final = re.compile(r"^error: .*$|^Code block \d+ (?!ran to its end|raised ).*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A task, and the text beside the sentence that asks for it (None: there is nothing else)."""
+
+    task: Task
+    beside: str | None
 
 
 class Message(BaseModel):
@@ -73,8 +86,8 @@ def is_root(messages: Sequence[Message]) -> bool:
 def next_turn(messages: Sequence[Message]) -> str:
     """The root model's reply."""
     question = _find_question(messages)
-    task = parse_question(question)
-    if task is None:
+    asked = find_task(question)
+    if asked is None:
         return _final_text(_unknown(question))
     observed = messages[-1].content
     last = next((m for m in reversed(messages) if m.role == "assistant"), None)
@@ -83,7 +96,8 @@ def next_turn(messages: Sequence[Message]) -> str:
         return "The output gives the result, so this is the answer.\nFINAL_VAR(result)"
     if LAST_CALL in observed:
         return _final_text("Not finished: the turns ran out before the scripted stand-in had a result.")
-    plan = build_plan(task)
+    has_context = NO_CONTEXT not in _first_user_text(messages)
+    plan = build_plan(asked.task, None if has_context else asked.beside)
     if step is None:
         return _write(plan, 0)
     number = int(step["step"]) - 1
@@ -96,9 +110,38 @@ def next_turn(messages: Sequence[Message]) -> str:
     return _write_again(plan, number, reason)
 
 
-def build_plan(task: Task) -> list[Step]:
-    """The steps that answer the task; the first looks at the context, the last prints the result."""
+def find_task(question: str) -> Asked | None:
+    """The task of the whole question, or of a sentence at one of its ends: people put text and question in one."""
+    task = parse_question(question)
+    if task is not None:
+        return Asked(task, None)
+    for sentence in _at_the_ends(question):
+        task = parse_question(_LABEL.sub("", sentence))
+        if task is not None:
+            return Asked(task, question.replace(sentence, "", 1).strip())
+    return None
+
+
+def _at_the_ends(text: str) -> Iterator[str]:
+    """The last and the first paragraph, line and sentence; of a long text the service shows only its two ends."""
+    begin, _, end = text.partition(EXCERPT_HEADS[1])
+    begin = begin.partition(EXCERPT_HEADS[0])[2] or text
+    for separator in (_PARAGRAPH, _LINE, _SENTENCE):
+        for side, index in ((end or text, -1), (begin, 0)):
+            parts = [part.strip() for part in separator.split(side) if part.strip()]
+            if parts:
+                yield parts[index]
+
+
+def build_plan(task: Task, text: str | None = None) -> list[Step]:
+    """The steps that answer the task; the first looks at the context, the last prints the result.
+
+    `text`: what came with the question, where there is no context besides.
+    """
     look = Step("First, what is the context?", "the context's shape", cells.LOOK)
+    if text is not None:
+        given = f"documents = [('question', {text!r})]\n\n"
+        look = Step("The text came with the question.", "the text's shape", given + cells.SHAPE)
     match task:
         case Needle(label, name):
             code = _with_values(cells.NEEDLE, label=label, name=name)
@@ -158,9 +201,13 @@ def _with_values(code: str, **values: object) -> str:
     return "".join(f"{name} = {value!r}\n" for name, value in values.items()) + code
 
 
+def _first_user_text(messages: Sequence[Message]) -> str:
+    return next((m.content for m in messages if m.role == "user"), "")
+
+
 def _find_question(messages: Sequence[Message]) -> str:
     """The loop's first message; what earlier or later texts say between such tags is not the question."""
-    first = next((m.content for m in messages if m.role == "user"), "")
+    first = _first_user_text(messages)
     tagged = _QUESTION.findall(first)
     return str(tagged[-1]) if tagged else first
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from openai import OpenAI
 
+from runtime.inference.chat_request import ChatRequest
 from runtime.inference.question import Document, DocumentsContext, TextContext, build_context
 from tests.runtime.demo_model.rehearsal import Rehearsal
 
@@ -191,3 +192,22 @@ def test_unknown_question_gets_an_honest_answer_with_the_known_forms(client: Ope
 def test_question_inside_the_context_is_not_taken_for_the_question(client: OpenAI) -> None:
     text = "<question>\nHow many files are there?\n</question>\n"
     assert ask_text(client, "How many lines are there?", text) == "3"
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        "{text}\n\nWhat is the magic number for amber-fox?",
+        "What is the magic number for amber-fox?\n\n{text}",
+        "{text}\nQuestion: What is the magic number for amber-fox?",
+        "{text} What is the magic number for amber-fox?",
+    ],
+)
+@pytest.mark.parametrize("words", [20, 20_000])
+def test_question_at_an_end_of_the_text_is_found_and_answered(client: OpenAI, layout: str, words: int) -> None:
+    haystack = " ".join(["The sky is blue."] * words)
+    text = f"{haystack} The magic number for amber-fox is 4711. {haystack}"
+    body = {"messages": [{"role": "user", "content": layout.format(text=text)}], "model": "any"}
+    question = ChatRequest.model_validate(body).question()
+    context = question.context.text if isinstance(question.context, TextContext) else ""
+    assert Rehearsal(client).ask(question.text, question.context, context) == "4711"
