@@ -15,10 +15,11 @@ import pytest
 import yaml
 
 from tests.controlplane.kubectl import Object
-from tests.operator.integration.samples import QUICKSTART, SAMPLES
+from tests.operator.integration.samples import SAMPLES
 from tests.operator.integration.tenant import Child, Tenant
 
 FIELD_MANAGER = "rlm-operator"
+SAMPLE_NAMES = sorted(path.name for path in SAMPLES.glob("*.yaml"))
 
 
 def render(path: str, namespace: str) -> list[Object]:
@@ -27,7 +28,7 @@ def render(path: str, namespace: str) -> list[Object]:
     return [document for document in yaml.safe_load_all(printed) if document]
 
 
-@pytest.mark.parametrize("sample", sorted(path.name for path in SAMPLES.glob("*.yaml")))
+@pytest.mark.parametrize("sample", SAMPLE_NAMES)
 def test_what_is_rendered_is_what_the_operator_applies(tenant: Tenant, sample: str) -> None:
     tenant.create_secret("llm-secrets", api_key="sk-test")
     rendered = {identify(manifest): manifest for manifest in render(str(SAMPLES / sample), tenant.namespace)}
@@ -37,8 +38,9 @@ def test_what_is_rendered_is_what_the_operator_applies(tenant: Tenant, sample: s
         assert applied_by_operator(live[child]) == without_bookkeeping(manifest), child
 
 
-def test_what_is_rendered_is_accepted_by_the_api_server(tenant: Tenant) -> None:
-    rendered = render(str(QUICKSTART), tenant.namespace)
+@pytest.mark.parametrize("sample", SAMPLE_NAMES)
+def test_what_is_rendered_is_accepted_by_the_api_server(tenant: Tenant, sample: str) -> None:
+    rendered = render(str(SAMPLES / sample), tenant.namespace)
     tenant.kubectl.apply(rendered, "--dry-run=server")
 
 
