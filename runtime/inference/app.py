@@ -21,6 +21,8 @@ from runtime.inference.settings import InferenceSettings
 from runtime.keyring import KeyRing
 from runtime.web import Listening, Operations, Server, request_id_middleware, set_request_id
 
+BASE_PATHS: Final = ("/v1", "")
+"""Clients are given base URLs with and without the version; LiteLLM's proxy answers both as well."""
 SHUTDOWN_TIMEOUT: Final = 5.0
 DEFAULT_PACE: Final = Pace()
 
@@ -38,10 +40,11 @@ def build_server(
     app.on_response_prepare.append(set_request_id)
     chat, runs = ChatApi(settings, hosting, pace), RunsApi(settings, hosting, pace)
     models = ModelsApi(settings.served_model)
-    app.router.add_post("/v1/chat/completions", chat.post_chat_completions)
     app.router.add_post("/rlm/v1/runs", runs.post_runs)
-    app.router.add_get("/v1/models", models.get_models)
-    app.router.add_get("/v1/models/{id:.+}", models.get_model)
+    for base in BASE_PATHS:
+        app.router.add_post(f"{base}/chat/completions", chat.post_chat_completions)
+        app.router.add_get(f"{base}/models", models.get_models)
+        app.router.add_get(f"{base}/models/{{id:.+}}", models.get_model)
 
     def readiness() -> str | None:
         return "draining" if hosting.draining else engine.sandbox.watch.problem

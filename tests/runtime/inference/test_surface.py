@@ -69,6 +69,13 @@ async def test_models_are_listed_and_found_by_id(service: Service) -> None:
         assert (await client.models.retrieve(SERVED_MODEL)).id == SERVED_MODEL
 
 
+async def test_base_url_without_the_version_works_too(service: Service) -> None:
+    async with openai.AsyncOpenAI(base_url=service.url, api_key=API_KEY) as client:
+        assert [model.id async for model in client.models.list()] == [SERVED_MODEL]
+        with pytest.raises(openai.NotFoundError):
+            await client.chat.completions.create(model="other", messages=[{"role": "user", "content": "Hi?"}])
+
+
 async def test_unknown_model_is_404_model_not_found(service: Service) -> None:
     async with service.openai() as client:
         with pytest.raises(openai.NotFoundError) as by_id:
