@@ -1,5 +1,7 @@
 # Everything a newcomer and the CI need. `make` alone lists the targets.
 .DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -14,7 +16,8 @@ help: ## list the targets
 	@echo "==> virtual environment (.venv), dependencies by hash"
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is %d.%d" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --disable-pip-version-check --progress-bar off --require-hashes -r requirements.lock \
+	  | sed -nu -E 's/^Collecting ([^ ]+).*/    \1/p; s/^Installing collected packages.*/    unpacking all of them/p'
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
