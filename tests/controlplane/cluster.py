@@ -76,6 +76,12 @@ class ControlPlane:
         path = self._folder / f"{namespace}-{name}.conf"
         return write_kubeconfig(path, self.url, self.authority, token=token)
 
+    def restart_api_server(self) -> None:
+        """Kills the API server and starts it again on the same port: every watch is cut. Returns when it is ready."""
+        [api_server] = [process for process in self._processes if process.name == "kube-apiserver"]
+        api_server.restart()
+        api_server.wait_until(self._is_api_ready, START_SECONDS, "an answer from /readyz")
+
     def stop(self) -> None:
         """Ends the processes, last started first, and removes the data. Calling it again does nothing more."""
         for process in reversed(self._processes):
@@ -116,6 +122,8 @@ class ControlPlane:
             f"--service-account-issuer={ISSUER}",
             f"--service-cluster-ip-range={SERVICE_RANGE}",
             "--authorization-mode=RBAC",
+            # Off by default, but on in stricter clusters: owner references that block need rights of their own.
+            "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
             "--endpoint-reconciler-type=none",  # its endpoint would be a loopback address, which is refused
             f"--audit-policy-file={POLICY}",
             f"--audit-log-path={self._log / 'audit.log'}",

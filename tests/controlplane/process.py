@@ -34,11 +34,16 @@ class Process:
     ) -> None:
         self.name = name
         self.log = log
+        self._command = [str(part) for part in command]
+        self._environment = dict(environment) if environment is not None else None
+        self._popen = self._spawn()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
         prctl = ctypes.CDLL(None).prctl  # looked up before the fork, where little is allowed
-        with log.open("ab") as output:
-            self._popen = subprocess.Popen(
-                [str(part) for part in command],
-                env=dict(environment) if environment is not None else None,
+        with self.log.open("ab") as output:
+            return subprocess.Popen(
+                self._command,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -77,6 +82,18 @@ class Process:
         """SIGKILL; returns the exit status."""
         self._popen.kill()
         return self._popen.wait()
+
+    def restart(self) -> None:
+        """SIGKILL, then the same command anew."""
+        self.kill()
+        self._popen = self._spawn()
+
+    def freeze(self) -> None:
+        """SIGSTOP: it stays, and does nothing until `thaw`."""
+        self._popen.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._popen.send_signal(signal.SIGCONT)
 
     def log_tail(self, lines: int = 40) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -31,10 +33,15 @@ class OperatorProcess:
     def metrics_url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
-    def start(self) -> None:
-        """Returns when it is ready. Raises StartError."""
-        options = {"kubeconfig": self._kubeconfig, "metrics-host": "127.0.0.1", "metrics-port": self._port}
-        command = [sys.executable, "-m", "rlm_operator", *(f"--{name}={value}" for name, value in options.items())]
+    def start(self, **further: object) -> None:
+        """With `further` options. Returns when it is ready. Raises StartError."""
+        options = {"kubeconfig": self._kubeconfig, "metrics-host": "127.0.0.1", "metrics-port": self._port, **further}
+        command = [
+            sys.executable,
+            "-m",
+            "rlm_operator",
+            *(f"--{name.replace('_', '-')}={value}" for name, value in options.items()),
+        ]
         self._process = Process("operator", command, self._log)
         self._process.wait_until(self._is_ready, READY_SECONDS, "an answer from /readyz")
 
@@ -50,6 +57,16 @@ class OperatorProcess:
         status = self.stop()
         self.start()
         return status
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It stands still inside the block, and sees nothing of what happens."""
+        assert self._process is not None
+        self._process.freeze()
+        try:
+            yield
+        finally:
+            self._process.thaw()
 
     def ensure_running(self) -> None:
         """Starts it where a test has left it stopped; fails where it ended by itself."""
