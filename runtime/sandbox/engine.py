@@ -19,11 +19,12 @@ from typing import Final
 
 from wasmtime import Config, Engine, Func, FuncType, Linker, Memory, Module, Store, Trap, ValType, WasmtimeError
 
+from runtime.sandbox.descriptors import DOOR
 from runtime.sandbox.filesystem import FileSystem
 from runtime.sandbox.guest_image import WRITABLE_MOUNT, GuestImage, artifact_path
 from runtime.sandbox.linear_memory import LinearMemory
 from runtime.sandbox.output_capture import OutputCapture
-from runtime.sandbox.wasi import DOOR, Preview1
+from runtime.sandbox.wasi import Preview1
 
 WASI_MODULE: Final = "wasi_snapshot_preview1"
 WASM_STACK_BYTES: Final = 2 << 20  # well inside the 8 MiB process stack: deep recursion traps

@@ -6,17 +6,9 @@ import struct
 
 import pytest
 
+from runtime.sandbox.descriptors import DIRECTORY, FDFLAG_APPEND, MAX_DESCRIPTORS, REGULAR_FILE
 from runtime.sandbox.errno import Errno
-from runtime.sandbox.wasi import (
-    DIRECTORY,
-    FDFLAG_APPEND,
-    MAX_DESCRIPTORS,
-    OFLAG_CREATE,
-    OFLAG_DIRECTORY,
-    OFLAG_EXCLUSIVE,
-    OFLAG_TRUNCATE,
-    REGULAR_FILE,
-)
+from runtime.sandbox.wasi_paths import OFLAG_CREATE, OFLAG_DIRECTORY, OFLAG_EXCLUSIVE, OFLAG_TRUNCATE
 from tests.runtime.sandbox.wasi_guest import HOST_FD, LIB_FD, TMP_FD, WasiGuest
 
 FAR = 0x7FFF_0000

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from runtime.sandbox.errno import Errno
-from runtime.sandbox.wasi import MAX_DOOR_MESSAGE
+from runtime.sandbox.wasi_descriptors import MAX_DOOR_MESSAGE
 from runtime.sandbox.wasi_signatures import SIGNATURES
 from tests.runtime.sandbox.guest_memory import GuestMemory
 from tests.runtime.sandbox.wasi_guest import (
@@ -146,7 +146,7 @@ def test_arguments_and_environment_are_the_given_ones(sizes: str, values: str, e
 
 def test_exit_is_told_to_the_host() -> None:
     wasi = WasiGuest()
-    wasi.wasi.proc_exit(3)
+    wasi.wasi.functions()["proc_exit"][1](3)
     assert wasi.exits == [3]
 
 

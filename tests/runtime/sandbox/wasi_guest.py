@@ -5,9 +5,11 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
+from runtime.sandbox.descriptors import DOOR
 from runtime.sandbox.errno import Errno
 from runtime.sandbox.filesystem import FileSystem
-from runtime.sandbox.wasi import DOOR, OFLAG_CREATE, Preview1
+from runtime.sandbox.wasi import Preview1
+from runtime.sandbox.wasi_paths import OFLAG_CREATE
 from tests.runtime.sandbox.guest_memory import GuestMemory
 
 TMP_FD = 3
