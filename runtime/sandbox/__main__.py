@@ -17,6 +17,7 @@ from runtime.settings import USAGE_ERROR, load_settings
 from runtime.web import Operations, Server
 
 PROGRAM = "runtime.sandbox"
+HANDLER_SECONDS = 1.0  # for replies to get out; cells had the time of the drain
 
 log = logging.getLogger(PROGRAM)
 
@@ -51,6 +52,7 @@ async def run(settings: SandboxSettings, keys: KeyRing | None) -> int:
         port=settings.port,
         metrics_port=settings.metrics_port,
         drain=service.drain,
+        shutdown_timeout=HANDLER_SECONDS,
         cancel_on_disconnect=True,
     )
     failure: list[str] = []

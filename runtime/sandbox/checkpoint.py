@@ -10,6 +10,7 @@ for a dead head is not run by its successor.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -36,6 +37,7 @@ class Checkpoint:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._pipe: int | None = None
+        self._zygote = os.getppid()
         self.epoch = 0
 
     def take(self, cell: int) -> Taken:
@@ -58,14 +60,12 @@ class Checkpoint:
                 return self._taken(None, cell, promoted=promoted)
             if child != 0:
                 os.close(reading)
-                if self._pipe is not None:
-                    os.write(self._pipe, SUPERSEDED)
-                self._forget()
+                self._supersede()
                 self._pipe = writing
                 return self._taken(time.perf_counter() - started, cell, promoted=promoted)
             os.close(writing)
-            self._forget()
             self._wait_for_promotion(reading, head)
+            self._supersede()  # the head may have died before it could tell the older checkpoint
             self.epoch += 1
             promoted = True
 
@@ -82,6 +82,8 @@ class Checkpoint:
         # The head's descriptors close before it is reaped: a parent-death signal set now would fire at once.
         while os.getppid() == head:
             time.sleep(REPARENTING_POLL_SECONDS)
+        if os.getppid() != self._zygote:
+            os._exit(0)  # without the zygote nobody would end this process with the server
         die_with_parent()
 
     def _drop_stale_requests(self) -> None:
@@ -93,7 +95,11 @@ class Checkpoint:
             return
         os._exit(0)
 
-    def _forget(self) -> None:
+    def _supersede(self) -> None:
+        """Tell the older checkpoint that there is a newer one. Until then the newer holds the older's pipe open as
+        well, so that never both of them see the head's end."""
         if self._pipe is not None:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._pipe, SUPERSEDED)
             os.close(self._pipe)
             self._pipe = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import secrets
@@ -38,6 +39,7 @@ class SandboxClient:
     def __init__(self, http: aiohttp.ClientSession, server: SandboxServer) -> None:
         self.http = http
         self.server = server
+        self._made: set[str] = set()
 
     async def request(self, method: str, path: str, **options: Any) -> Reply:
         if "json" in options:
@@ -47,6 +49,12 @@ class SandboxClient:
             options["data"] = io.BytesIO(options["data"])  # aiohttp warns of large bytes
         async with self.http.request(method, self.server.url + path, **options) as response:
             return Reply(response.status, response.headers, await response.read())
+
+    async def close(self) -> None:
+        """Delete what was made here, so that tests do not burden each other."""
+        with contextlib.suppress(aiohttp.ClientError):
+            for session_id in self._made:
+                await self.request("DELETE", f"/sessions/{session_id}")
 
     async def refused(self, status: int, code: ErrorCode, method: str, path: str, **options: Any) -> ErrorDetail:
         reply = await self.request(method, path, **options)
@@ -60,12 +68,16 @@ class SandboxClient:
         body = {"code": code, **({} if session_id is None else {"session_id": session_id}), **fields}
         reply = await self.request("POST", "/execute", json=body)
         assert reply.status == 200, reply.body[:500]
-        return CellReply.model_validate_json(reply.body)
+        made = CellReply.model_validate_json(reply.body)
+        self._made.add(made.session_id)
+        return made
 
     async def create(self, **fields: Any) -> SessionReply:
         reply = await self.request("POST", "/sessions", json=fields)
         assert reply.status == 201, reply.body[:500]
-        return SessionReply.model_validate_json(reply.body)
+        made = SessionReply.model_validate_json(reply.body)
+        self._made.add(made.session_id)
+        return made
 
     async def describe(self, session_id: str) -> SessionInfo:
         reply = await self.request("GET", f"/sessions/{session_id}")
@@ -110,7 +122,9 @@ async def connect(server: SandboxServer, key: str | None = KEYS["alice"]) -> Asy
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     timeout = aiohttp.ClientTimeout(total=REQUEST_DEADLINE)
     async with aiohttp.ClientSession(headers=headers, timeout=timeout) as http:
-        yield SandboxClient(http, server)
+        client = SandboxClient(http, server)
+        yield client
+        await client.close()
 
 
 def new_id(what: str = "session") -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PROC = Path("/proc")
+CHUNK = 1 << 22
 
 
 def descendants(pid: int) -> set[int]:
@@ -17,6 +18,11 @@ def descendants(pid: int) -> set[int]:
         if not more:
             return found
         found |= more
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Those that exist and are no zombies."""
+    return {pid for pid in pids if status(pid).get("State", "Z")[0] not in "ZX"}
 
 
 def zombies(pids: set[int]) -> set[int]:
@@ -67,24 +73,21 @@ def sessions_of(server: int) -> set[int]:
     return {pid for pid in descendants(server) if status(pid).get("NoNewPrivs") == "1"}
 
 
-def memory_contains(pid: int, needle: bytes) -> bool:
-    """Whether a writable private mapping of `pid` holds `needle`. Needs the right to read the process's memory."""
+def found_in_memory(pid: int, needles: Iterable[bytes]) -> set[bytes]:
+    """Those of `needles` that a writable mapping of `pid` holds. Needs the right to read the process's memory."""
+    wanted = list(needles)
+    overlap = max(map(len, wanted))
+    found: set[bytes] = set()
     with (PROC / str(pid) / "mem").open("rb", buffering=0) as memory:
         for start, end in _writable_ranges(pid):
-            position = start
-            tail = b""
-            while position < end:
-                size = min(1 << 22, end - position)
+            for position in range(start, end, CHUNK):
                 memory.seek(position)
                 try:
-                    data = memory.read(size)
+                    data = memory.read(min(CHUNK + overlap, end - position))
                 except OSError:
                     break
-                if needle in tail + data:
-                    return True
-                tail = data[-len(needle) :]
-                position += size
-    return False
+                found |= {needle for needle in wanted if needle in data}
+    return found
 
 
 def _writable_ranges(pid: int) -> Iterator[tuple[int, int]]:
