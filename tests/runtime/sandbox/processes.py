@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -48,13 +49,11 @@ def environment(pid: int) -> bytes:
 
 def descriptors(pid: int) -> dict[int, str]:
     """What each descriptor of `pid` leads to."""
-    folder = PROC / str(pid) / "fd"
     found = {}
-    for link in folder.iterdir():
-        try:
-            found[int(link.name)] = str(link.readlink())
-        except FileNotFoundError:
-            continue
+    with contextlib.suppress(FileNotFoundError):
+        for link in (PROC / str(pid) / "fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                found[int(link.name)] = str(link.readlink())
     return found
 
 
@@ -78,7 +77,7 @@ def found_in_memory(pid: int, needles: Iterable[bytes]) -> set[bytes]:
     wanted = list(needles)
     overlap = max(map(len, wanted))
     found: set[bytes] = set()
-    with (PROC / str(pid) / "mem").open("rb", buffering=0) as memory:
+    with contextlib.suppress(ProcessLookupError, FileNotFoundError), (PROC / str(pid) / "mem").open("rb", 0) as memory:
         for start, end in _writable_ranges(pid):
             for position in range(start, end, CHUNK):
                 memory.seek(position)

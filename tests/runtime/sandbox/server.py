@@ -86,7 +86,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> tuple[str,
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise AssertionError(f"the sandbox ended with status {process.returncode}:\n{log.read_text()}")
-        for line in _json_lines(log):
+        for line in map(json.loads, filter(lambda line: line.startswith('{"'), log.read_text().split("\n")[:-1])):
             if line.get("message") == "listening":
                 urls = f"http://127.0.0.1:{line['port']}", f"http://127.0.0.1:{line['metrics_port']}"
                 if _is_ready(urls[1]):

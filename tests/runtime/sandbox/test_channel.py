@@ -35,16 +35,21 @@ async def peer() -> AsyncIterator[Peer]:
     made.sock.close()
 
 
+def send_from_a_child(sock: socket.socket) -> int:
+    if (child := os.fork()) == 0:
+        send(sock, {"t": "hello", "pid": 1})
+        os._exit(0)
+    os.waitpid(child, 0)
+    return child
+
+
 async def test_a_message_comes_with_the_senders_process_id(peer: Peer) -> None:
     send(peer.sock, {"t": "hello"}, b"body")
     await eventually(lambda: peer.messages == [({"t": "hello"}, b"body", os.getpid())])
 
 
 async def test_the_process_id_is_the_kernels_not_the_messages(peer: Peer) -> None:
-    if (child := os.fork()) == 0:
-        send(peer.sock, {"t": "hello", "pid": 1})
-        os._exit(0)
-    os.waitpid(child, 0)
+    child = send_from_a_child(peer.sock)
     await eventually(lambda: [pid for _, _, pid in peer.messages] == [child])
 
 

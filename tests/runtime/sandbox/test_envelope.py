@@ -1,4 +1,4 @@
-"""What a guest says is checked: anything that is not the driver's shape is refused whole."""
+"""What a guest says is checked: anything that is not our loop's shape is refused whole."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def answer(**changes: object) -> bytes:
     return json.dumps({**GOOD, **changes}).encode()
 
 
-def test_the_drivers_answer_is_taken_as_it_is() -> None:
+def test_the_loops_answer_is_taken_as_it_is() -> None:
     parsed = parse_answer(answer())
     assert (parsed.status, parsed.result, parsed.stdout) == ("ok", "1", "out")
     assert "value" not in parsed.locals["x"].model_fields_set
@@ -76,7 +76,9 @@ def test_an_answer_of_another_shape_is_forged(changes: dict[str, object]) -> Non
         parse_answer(answer(**changes))
 
 
-@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{", b"\xff", b"[" * 100_000, b'{"status": "ok", "stdout": "\\ud800"}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"null", b"[]", b"{", b"\xff", b"[" * 100_000, b'{"status": "ok", "stdout": "\\ud800"}']
+)
 def test_what_is_no_json_object_is_forged(body: bytes) -> None:
     for parse in (parse_answer, parse_call, parse_put, parse_get):
         with pytest.raises(ForgedEnvelopeError):

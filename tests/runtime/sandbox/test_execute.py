@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from runtime.wire import ErrorCode, Status
@@ -196,9 +198,7 @@ async def test_the_main_module_is_the_session(client: SandboxClient) -> None:
 
 
 async def test_pickle_and_dataclasses_work_on_classes_of_a_cell(client: SandboxClient) -> None:
-    code = (
-        "import dataclasses, pickle\n@dataclasses.dataclass\nclass P:\n    x: int\npickle.loads(pickle.dumps(P(3)))"
-    )
+    code = "import dataclasses, pickle\n@dataclasses.dataclass\nclass P:\n    x: int\npickle.loads(pickle.dumps(P(3)))"
     assert (await client.execute(code)).result == "P(x=3)"
 
 
@@ -217,3 +217,12 @@ async def test_files_in_tmp_are_the_sessions_own_and_roll_back_with_it(client: S
     assert reply.status is Status.TIMEOUT
     assert (await client.execute("open('/tmp/a').read()", session)).result == "'first'"
     assert (await client.execute("import os; os.path.exists('/tmp/a')")).result == "False"
+
+
+async def test_a_checkpoint_leaves_the_sessions_own_names_and_objects_alone(client: SandboxClient) -> None:
+    """After a checkpoint the head warms itself up; that must not run code or touch names of the session."""
+    session = new_id()
+    code = "shown = []\nclass Shy:\n    def __repr__(self): shown.append(1); return 'shy'\nshy = Shy()\n_f = 1"
+    await client.execute(code, session, locals="none")
+    await asyncio.sleep(0.2)  # the warm-up is over long before
+    assert (await client.execute("shown, _f", session, locals="none")).result == "([], 1)"

@@ -12,7 +12,7 @@ import pytest
 from runtime.wire import ErrorCode, Status
 from tests.runtime.sandbox.client import SandboxClient, connect, new_id
 from tests.runtime.sandbox.eventually import eventually
-from tests.runtime.sandbox.processes import alive, descendants, sessions_of, zombies, zygote_of
+from tests.runtime.sandbox.processes import alive, descendants, descriptors, sessions_of, zombies, zygote_of
 from tests.runtime.sandbox.server import SandboxServer, run_server
 
 SPIN = "while True: pass"
@@ -118,7 +118,7 @@ async def test_heads_killed_at_random_moments_never_mix_up_replies_or_lose_a_ses
     """Each reply must be of its own cell: its stdout says which it is. The state is that of a cell that was said."""
     session = new_id()
     await client.execute("done = [0]", session)
-    killed = 0
+    killed, said = 0, {0}
     for number in range(1, 60):
         head = min(sessions_of(server.pid))
         running = asyncio.create_task(client.execute(f"done.append({number})\nprint({number})", session))
@@ -132,12 +132,15 @@ async def test_heads_killed_at_random_moments_never_mix_up_replies_or_lose_a_ses
         assert reply.cell == number + 1
         if reply.status is Status.OK:
             assert reply.stdout == f"{number}\n"
+            said.add(number)
         await eventually(lambda: len(sessions_of(server.pid)) == 2)
     assert killed == 30
-    listed = (await client.execute("done", session)).result or ""
+    listed = None
+    while listed is None:  # the last kill may be noticed in the middle of this cell
+        listed = (await client.execute("done", session)).result
     done = [int(part) for part in listed.strip("[]").split(",")]
     assert done == sorted(set(done))
-    assert set(range(0, 60, 2)) <= set(done) | {60}
+    assert set(done) <= said
 
 
 async def test_a_killed_zygote_ends_its_sessions_and_new_ones_work_again(
@@ -169,9 +172,6 @@ async def test_a_killed_zygote_ends_its_sessions_and_new_ones_work_again(
 async def test_two_hundred_sessions_leave_no_process_no_zombie_and_no_descriptor(
     client: SandboxClient, server: SandboxServer
 ) -> None:
-    await client.execute("1")
-    await eventually(lambda: not sessions_of(server.pid))
-    before = len(os.listdir(f"/proc/{server.pid}/fd"))
 
     async def one(number: int) -> None:
         if number % 4 == 0:
@@ -185,14 +185,17 @@ async def test_two_hundred_sessions_leave_no_process_no_zombie_and_no_descriptor
             await client.execute("import os; os.abort()", session)
         await client.delete(session)
 
+    await asyncio.gather(*map(one, range(8)))  # also opens the connections that are kept
+    await eventually(lambda: not sessions_of(server.pid))
+    before = len(descriptors(server.pid))
     for start in range(0, 200, 8):
         await asyncio.gather(*map(one, range(start, start + 8)))
     await eventually(lambda: not sessions_of(server.pid))
     assert zombies(descendants(server.pid)) == set()
     assert descendants(server.pid) == {zygote_of(server.pid)}
-    await eventually(lambda: len(os.listdir(f"/proc/{server.pid}/fd")) <= before)
+    await eventually(lambda: len(descriptors(server.pid)) <= before)
     zygote = zygote_of(server.pid)
-    assert len(os.listdir(f"/proc/{zygote}/fd")) <= 8
+    assert len(descriptors(zygote)) <= 8
 
 
 async def test_a_killed_server_leaves_no_process_behind() -> None:

@@ -101,9 +101,7 @@ async def test_of_two_answers_at_once_one_is_taken(client: SandboxClient) -> Non
 
 
 @pytest.mark.parametrize("fields", [{}, {"result": "r", "error": "e"}])
-async def test_an_answer_needs_exactly_one_of_result_and_error(
-    client: SandboxClient, fields: dict[str, str]
-) -> None:
+async def test_an_answer_needs_exactly_one_of_result_and_error(client: SandboxClient, fields: dict[str, str]) -> None:
     session = await session_with_ask(client)
     call = call_of(await client.execute("ask()", session))
     path = f"/sessions/{session}/resume"

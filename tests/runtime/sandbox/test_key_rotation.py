@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +26,7 @@ async def test_a_rotated_key_keeps_its_sessions_and_the_old_one_is_refused(serve
     session = new_id()
     async with connect(server, "key-of-carol") as old:
         await old.execute("x = 1", session)
-        carol.write_text("rotated-key")
+        await asyncio.to_thread(carol.write_text, "rotated-key")
         await old.refused(401, ErrorCode.UNAUTHENTICATED, "GET", f"/sessions/{session}")
     async with connect(server, "rotated-key") as new:
         assert (await new.execute("x", session)).result == "1"
@@ -34,7 +35,7 @@ async def test_a_rotated_key_keeps_its_sessions_and_the_old_one_is_refused(serve
 async def test_an_added_key_works_and_a_removed_one_does_not(server: SandboxServer, carol: Path) -> None:
     async with connect(server, "key-of-carol") as connected:
         assert (await connected.execute("1")).status is Status.OK
-        carol.unlink()
+        await asyncio.to_thread(carol.unlink)
         await connected.refused(401, ErrorCode.UNAUTHENTICATED, "POST", "/execute", json={"code": "1"})
     async with connect(server, KEYS["bob"]) as bob:
         assert (await bob.execute("1")).status is Status.OK

@@ -20,7 +20,10 @@ async def test_each_ending_of_a_cell_is_counted(client: SandboxClient) -> None:
     def grown(name: str, label: str = "") -> float:
         return after[name, label] - before.get((name, label), 0.0)
 
-    statuses = {label: grown("wasm_execution_requests_total", label) for label in ("ok", "error", "timeout", "crashed", "suspended")}
+    statuses = {
+        label: grown("wasm_execution_requests_total", label)
+        for label in ("ok", "error", "timeout", "crashed", "suspended")
+    }
     assert statuses == {"ok": 2, "error": 1, "timeout": 1, "crashed": 1, "suspended": 1}
     assert {label: grown("wasm_execution_errors_total", label) for label in ("error", "timeout", "crashed")} == {
         "error": 1,

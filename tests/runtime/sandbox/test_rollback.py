@@ -23,9 +23,9 @@ class Pair:
     session: str
     other: str
 
-    async def run_bad_cell(self, code: str, timeout: float = 1.0) -> CellReply:
+    async def run_bad_cell(self, code: str, seconds: float = 1.0) -> CellReply:
         """The reply; meanwhile the other session answered at least once."""
-        running = asyncio.create_task(self.client.execute(code, self.session, timeout=timeout))
+        running = asyncio.create_task(self.client.execute(code, self.session, timeout=seconds))
         answers = 0
         while not running.done() or answers == 0:
             assert (await self.client.execute("y", self.other)).result == "'other'"
@@ -60,7 +60,7 @@ async def test_a_cell_that_does_not_end_times_out_and_everything_before_it_is_st
 
 
 async def test_a_400_megabyte_string_is_a_memoryerror_and_the_session_goes_on_without_a_rollback(pair: Pair) -> None:
-    reply = await pair.run_bad_cell("z = 'x' * 400_000_000", timeout=20)
+    reply = await pair.run_bad_cell("z = 'x' * 400_000_000", seconds=20)
     assert reply.status is Status.ERROR
     assert reply.error is not None
     assert (reply.error.type, reply.rolled_back) == ("MemoryError", False)
@@ -85,8 +85,11 @@ async def test_good_and_bad_cells_may_alternate(pair: Pair) -> None:
 
 async def test_a_client_that_goes_away_ends_its_cell_and_the_state_is_as_before(pair: Pair) -> None:
     running = asyncio.create_task(pair.client.execute("x = 0\nwhile True: pass", pair.session))
-    while (await pair.client.describe(pair.session)).state != "running":
-        await asyncio.sleep(0.01)
+
+    async def is_running() -> bool:
+        return (await pair.client.describe(pair.session)).state == "running"
+
+    await eventually(is_running)
     running.cancel()
 
     async def is_idle() -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from runtime.wire import CellReply, CheckpointPolicy, ErrorCode, Status
 from tests.runtime.sandbox.client import SandboxClient, new_id
+from tests.runtime.sandbox.eventually import eventually
 
 
 async def test_a_session_without_options_gets_an_unguessable_id_and_says_what_it_can(client: SandboxClient) -> None:
@@ -78,8 +79,11 @@ async def test_a_running_session_is_described_and_refuses_a_second_cell(client: 
     session = new_id()
     await client.execute("x = 1", session)
     running = asyncio.create_task(client.execute("import time; time.sleep(30)", session))
-    while (await client.describe(session)).state != "running":
-        await asyncio.sleep(0.01)
+
+    async def runs() -> bool:
+        return (await client.describe(session)).state == "running"
+
+    await eventually(runs)
     body = {"code": "x", "session_id": session}
     await client.refused(409, ErrorCode.BUSY, "POST", "/execute", json=body)
     assert (await client.put_raw(session, "y", b"1")).error().code is ErrorCode.BUSY
@@ -102,8 +106,11 @@ async def test_delete_is_idempotent_and_the_id_is_unknown_afterwards(client: San
 async def test_a_deleted_running_session_is_not_found_and_its_id_is_free(client: SandboxClient) -> None:
     session = new_id()
     running = asyncio.create_task(client.execute("while True: pass", session))
-    while (await client.request("GET", f"/sessions/{session}")).status != 200:
-        await asyncio.sleep(0.01)
+
+    async def exists() -> bool:
+        return (await client.request("GET", f"/sessions/{session}")).status == 200
+
+    await eventually(exists)
     await client.delete(session)
     assert (await running).status is Status.INTERRUPTED
     await client.refused(404, ErrorCode.SESSION_NOT_FOUND, "GET", f"/sessions/{session}")

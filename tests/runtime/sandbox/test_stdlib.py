@@ -32,9 +32,31 @@ ABSENT: Final[dict[str, str]] = {
 }
 # Accelerators and platform parts; the public modules above them work without.
 PRIVATE_ABSENT: Final = frozenset(
-    "_ctypes _curses _curses_panel _dbm _decimal _gdbm _hashlib _interpchannels _interpqueues _interpreters _ios_support "
-    "_multiprocessing _overlapped _posixshmem _posixsubprocess _remote_debugging _scproxy _ssl _tkinter _uuid _winapi "
-    "_wmi _zstd".split()
+    (
+        "_ctypes",
+        "_curses",
+        "_curses_panel",
+        "_dbm",
+        "_decimal",
+        "_gdbm",
+        "_hashlib",
+        "_interpchannels",
+        "_interpqueues",
+        "_interpreters",
+        "_ios_support",
+        "_multiprocessing",
+        "_overlapped",
+        "_posixshmem",
+        "_posixsubprocess",
+        "_remote_debugging",
+        "_scproxy",
+        "_ssl",
+        "_tkinter",
+        "_uuid",
+        "_winapi",
+        "_wmi",
+        "_zstd",
+    )
 )
 # These do something when they are imported: a browser is opened, a poem is printed.
 NOT_TRIED: Final = frozenset({"antigravity", "this"})
@@ -51,7 +73,8 @@ absent
 """
 
 USES: Final = """
-import bz2, csv, datetime, decimal, fractions, gzip, hashlib, io, json, lzma, sqlite3, statistics, tempfile, uuid, zipfile, zlib
+import bz2, csv, datetime, decimal, fractions, gzip, hashlib, io, json, lzma, sqlite3, statistics, tempfile, uuid
+import zipfile, zlib
 import xml.etree.ElementTree as tree, zoneinfo, html, urllib.parse, difflib, heapq, unicodedata, collections, tomllib
 results = [
     str(decimal.Decimal(1) / 7)[:10],

@@ -52,7 +52,20 @@ async def test_setting_a_one_character_string_does_not_change_that_character_els
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, 0, -1.5, "text", [], {}, [1, [2, {"a": None}]], {"k": "é中"}, 10**40, ["x" * 10_000], list(range(5000))],
+    [
+        None,
+        True,
+        0,
+        -1.5,
+        "text",
+        [],
+        {},
+        [1, [2, {"a": None}]],
+        {"k": "é中"},
+        10**40,
+        ["x" * 10_000],
+        list(range(5000)),
+    ],
 )
 async def test_json_is_parsed_and_comes_back_as_json(client: SandboxClient, value: object) -> None:
     made = await session(client)
@@ -132,7 +145,16 @@ async def test_a_missing_variable_is_404_with_a_code_of_its_own(client: SandboxC
 
 @pytest.mark.parametrize(
     "expression",
-    ["object()", "{1, 2}", "float('nan')", "[float('inf')]", "b'x'", "{(1, 2): 3}", "(l := [], l.append(l))[0]", "10**5000"],
+    [
+        "object()",
+        "{1, 2}",
+        "float('nan')",
+        "[float('inf')]",
+        "b'x'",
+        "{(1, 2): 3}",
+        "(l := [], l.append(l))[0]",
+        "10**5000",
+    ],
 )
 async def test_a_value_without_json_form_is_422(client: SandboxClient, expression: str) -> None:
     made = await session(client)
