@@ -53,7 +53,7 @@ class Registry:
 
     def find(self, owner: str, session_id: str) -> Session | None:
         session = self._sessions.get((owner, session_id))
-        if session is not None and (session.lost or session.process.gone):
+        if session is not None and session.is_over:
             self._forget(session)
             return None
         return session
@@ -101,7 +101,7 @@ class Registry:
             self._expired.pop((session.owner, session.id), None)
 
     def discard_if_lost(self, session: Session) -> None:
-        if session.lost or session.process.gone:
+        if session.is_over:
             self._forget(session)
 
     async def sweep(self) -> None:

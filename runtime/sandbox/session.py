@@ -152,6 +152,7 @@ class Session:
             outcome = await self._replace_if_pristine(outcome)
         if isinstance(outcome, Ended):
             self._note_unreported(outcome)
+        self.used_at = time.monotonic()
         self.state = State.IDLE
 
     async def put(self, name: str, variable: IncomingVariable) -> VariableReply:
@@ -183,6 +184,11 @@ class Session:
         if found.status == "invalid":
             raise RequestError(ErrorCode.NOT_SERIALISABLE, f"variable {name} has no JSON form: {found.message}")
         return OutgoingVariable(found.kind, answer.body[length:])
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing is left of it. While a request runs, the request finds out itself and may take a new process."""
+        return self.lost or (self.process.gone and self.state is not State.RUNNING)
 
     def touch(self) -> None:
         """The owner is alive and will answer the host call."""
@@ -272,7 +278,7 @@ class Session:
             if isinstance(outcome, Call):
                 return self._suspended(outcome, parse_call(outcome.body), seconds, locals_mode)
         except ForgedEnvelopeError as error:
-            # The guest's driver is no longer ours: nothing that this process holds can be trusted to be a good state.
+            # The guest's loop is no longer ours: nothing that this process holds can be trusted to be a good state.
             self.close()
             return self._lost(Status.CRASHED, f"the guest broke its envelope ({error}); {LOST}")
         return self._killed(outcome, seconds)
