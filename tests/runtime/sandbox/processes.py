@@ -26,6 +26,15 @@ def alive(pids: set[int]) -> set[int]:
     return {pid for pid in pids if status(pid).get("State", "Z")[0] not in "ZX"}
 
 
+def cpu_ticks(pids: set[int]) -> int:
+    """Clock ticks that `pids` have used together, in user and kernel mode."""
+    used = 0
+    for pid in pids:
+        fields = _read(pid, "stat").rpartition(b")")[2].split()
+        used += sum(map(int, fields[11:13]))
+    return used
+
+
 def zombies(pids: set[int]) -> set[int]:
     return {pid for pid in pids if status(pid).get("State", "").startswith("Z")}
 

@@ -12,7 +12,7 @@ import pytest
 from runtime.wire import ErrorCode, Status
 from tests.runtime.sandbox.client import SandboxClient, connect, new_id
 from tests.runtime.sandbox.eventually import eventually
-from tests.runtime.sandbox.processes import alive, descendants, descriptors, sessions_of, zombies, zygote_of
+from tests.runtime.sandbox.processes import alive, cpu_ticks, descendants, descriptors, sessions_of, zombies, zygote_of
 from tests.runtime.sandbox.server import SandboxServer, run_server
 
 SPIN = "while True: pass"
@@ -167,6 +167,29 @@ async def test_a_killed_zygote_ends_its_sessions_and_new_ones_work_again(
 
     await eventually(works_again)
     assert zygote_of(server.pid) != zygote
+
+
+async def test_a_cell_that_answers_in_the_loops_place_and_spins_on_is_stopped_although_nobody_asks_again(
+    client: SandboxClient, server: SandboxServer
+) -> None:
+    """No request is under way, so no request's clock ends it."""
+    session = new_id()
+    await client.execute("x = 1", session)
+    code = f"import os\nos.write(os.open('/host/door', os.O_RDWR), b'N{{\"status\": \"ok\"}}')\n{SPIN}"
+    assert (await client.execute(code, session)).status is Status.OK
+
+    async def spins() -> bool:
+        before = cpu_ticks(sessions_of(server.pid))
+        await asyncio.sleep(0.3)
+        return cpu_ticks(sessions_of(server.pid)) > before + 10
+
+    async def rests() -> bool:
+        return not await spins()
+
+    await eventually(spins)
+    await eventually(rests)
+    await client.delete(session)
+    await eventually(lambda: not sessions_of(server.pid))
 
 
 async def test_two_hundred_sessions_leave_no_process_no_zombie_and_no_descriptor(
