@@ -23,7 +23,18 @@ def test_each_key_is_known_by_its_files_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    [None, "", "Bearer", "Bearer ", "Bearer key", "Bearer key-aa", "Basic key-a", "key-a", "Bearer KEY-A", "Bearer \udcff"],
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer key",
+        "Bearer key-aa",
+        "Basic key-a",
+        "key-a",
+        "Bearer KEY-A",
+        "Bearer \udcff",
+    ],
 )
 def test_anything_else_is_nobody(tmp_path: Path, header: str | None) -> None:
     assert ring(tmp_path, alice="key-a").identify(header) is None
