@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from runtime.sandbox.errno import Errno, WasiError
 from runtime.sandbox.filesystem import File, FileSystem
+from runtime.sandbox.guest_image import HOST_MOUNT
 
-DOOR = "/host/door"
+DOOR = f"{HOST_MOUNT}/door"
 FIRST_DESCRIPTOR = 3
 MAX_DESCRIPTORS = 256
 CHARACTER_DEVICE, DIRECTORY, REGULAR_FILE = 2, 3, 4

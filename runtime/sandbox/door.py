@@ -2,7 +2,7 @@
 
 The guest never returns; it writes a message to the door and blocks for the reply. So every fork (new session,
 checkpoint) happens in here, between two instructions of the guest, with the guest in one well-known state. The kinds of
-message are listed in `guest/driver.py`.
+message are listed in `guest/door.py`.
 """
 
 from __future__ import annotations

