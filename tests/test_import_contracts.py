@@ -1,4 +1,4 @@
-"""The import contracts hold, and a violation is found: `make check` runs the same linter over the same configuration."""
+"""The import contracts hold, and a violation is found: `make check` runs the same linter over the same settings."""
 
 from __future__ import annotations
 
