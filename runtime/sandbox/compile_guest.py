@@ -1,8 +1,10 @@
-"""Compiles a guest image into the cache and prints the artifact's path: `make guest`, and the service at its start.
+"""Compiles a guest image if it must be and prints the artifact's path: `make guest`, the service at its start, and
+the build of the container image.
 
-A process of its own, so that the server never loads the engine nor keeps the compiler's memory.
+A process of its own, so that the server never loads the engine nor keeps the compiler's memory. The folder may be
+read-only, as it is in a container: what it lacks is compiled into the user's cache folder.
 
-    python -m runtime.sandbox.compile_guest [IMAGE] [--folder FOLDER]
+    python -m runtime.sandbox.compile_guest [IMAGE] [--folder FOLDER] [--portable]
 """
 
 from __future__ import annotations
@@ -10,12 +12,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Final
 
-from runtime.sandbox.engine import EngineError, engine_key, ensure_artifact
-from runtime.sandbox.guest_image import IMAGES, STDLIB, GuestImage, artifact_path, default_folder
+from runtime.sandbox.engine import EngineError, compile_artifact, find_artifact
+from runtime.sandbox.guest_image import IMAGES, STDLIB, GuestImage, default_folder
 
 PROGRESS_SECONDS: Final = 5.0
 
@@ -24,9 +27,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m runtime.sandbox.compile_guest", description=__doc__)
     parser.add_argument("image", nargs="?", default=STDLIB.name, choices=sorted(IMAGES))
     parser.add_argument("--folder", type=Path, default=default_folder(), help="where compiled guests are kept")
+    parser.add_argument("--portable", action="store_true", help="compile for every CPU of this architecture")
     args = parser.parse_args()
+    image, folders = IMAGES[args.image], list(dict.fromkeys([args.folder, default_folder()]))
     try:
-        artifact = compile_with_progress(IMAGES[args.image], args.folder)
+        if args.portable:
+            artifact = compile_with_progress(image, [args.folder], portable=True)
+        else:
+            artifact = find_artifact(image, folders) or compile_with_progress(image, folders)
     except EngineError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -34,14 +42,13 @@ def main() -> int:
     return 0
 
 
-def compile_with_progress(image: GuestImage, folder: Path) -> Path:
+def compile_with_progress(image: GuestImage, folders: Sequence[Path], *, portable: bool = False) -> Path:
     """The engine compiles outside the interpreter's lock, so this thread can say that it goes on."""
-    if artifact_path(image, folder, engine_key()).exists():
-        return ensure_artifact(image, folder)
-    sys.stderr.write(f"==> compiling guest image {image.name} for this CPU (a minute or so, once)\n")
+    target = "every CPU of this architecture" if portable else "this CPU"
+    sys.stderr.write(f"==> compiling guest image {image.name} for {target} (a minute or so, once)\n")
     started = time.monotonic()
     with ThreadPoolExecutor(1) as pool:
-        compiling = pool.submit(ensure_artifact, image, folder)
+        compiling = pool.submit(compile_artifact, image, folders, portable=portable)
         while not wait([compiling], timeout=PROGRESS_SECONDS).done:
             sys.stderr.write(f"    … {time.monotonic() - started:.0f} s\n")
     return compiling.result()

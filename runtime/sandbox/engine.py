@@ -9,15 +9,17 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import platform
 import posixpath
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from wasmtime import Config, Engine, Func, FuncType, Linker, Memory, Module, Store, Trap, ValType, WasmtimeError
+from wasmtime import _ffi as ffi  # `Config` has no property for the target
 
 from runtime.sandbox.descriptors import DOOR
 from runtime.sandbox.filesystem import FileSystem
@@ -47,20 +49,49 @@ def engine_key() -> str:
     return f"wasmtime{version('wasmtime')}-{OPTIONS_REVISION}"
 
 
-def ensure_artifact(image: GuestImage, folder: Path) -> Path:
-    """The compiled form of `image` in `folder`, compiled now if it is not there. Safe beside other processes."""
-    path = artifact_path(image, folder, engine_key())
-    if path.exists():
-        return path
+def find_artifact(image: GuestImage, folders: Sequence[Path]) -> Path | None:
+    """The compiled form of `image` that this machine can load: made for its CPU, else for any of its architecture."""
+    for portable in (False, True):
+        for folder in folders:
+            path = artifact_path(image, folder, engine_key(), portable=portable)
+            if path.exists() and _loads(path):
+                return path
+    return None
+
+
+def compile_artifact(image: GuestImage, folders: Sequence[Path], *, portable: bool = False) -> Path:
+    """Compile `image` into the first of `folders` that can be written. Safe beside other processes."""
+    folder = next((folder for folder in folders if _is_writable(folder)), None)
+    if folder is None:
+        tried = ", ".join(map(str, folders))
+        raise EngineError(f"guest image {image.name} must be compiled, but none of these can be written: {tried}")
+    path = artifact_path(image, folder, engine_key(), portable=portable)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        serialized = Module.from_file(Engine(_config()), str(image.resource(image.module_file))).serialize()
+        engine = Engine(_config(portable=portable))
+        serialized = Module.from_file(engine, str(image.resource(image.module_file))).serialize()
         with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
             file.write(serialized)
         Path(file.name).replace(path)
     except (WasmtimeError, OSError) as error:
         raise EngineError(f"guest image {image.name} could not be compiled into {folder}: {error}") from error
     return path
+
+
+def _loads(path: Path) -> bool:
+    """The engine compares what the artifact was compiled for with this CPU; it maps the file, which takes 5 ms."""
+    try:
+        Module.deserialize_file(Engine(_config()), str(path))
+    except WasmtimeError:
+        return False
+    return True
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
 
 
 class Guest:
@@ -157,10 +188,16 @@ def _no_host_call(*_: int) -> int:
     return -1
 
 
-def _config() -> Config:
+def _config(*, portable: bool = False) -> Config:
+    """A named target is compiled for with what all its CPUs have, no target with what this CPU has."""
     config = Config()
     config.wasm_exceptions = True
     config.max_wasm_stack = WASM_STACK_BYTES
+    if portable:
+        target = f"{platform.machine()}-unknown-linux-gnu"
+        error = ffi.wasmtime_config_target_set(config.ptr(), ctypes.create_string_buffer(target.encode()))
+        if error:
+            raise WasmtimeError._from_ptr(error)
     return config
 
 

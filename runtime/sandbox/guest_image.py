@@ -2,7 +2,7 @@
 
 Compiling takes seconds to a minute, so the artifact is cached under a key of everything it depends on: the module's
 bytes, the engine's version and options, and the CPU. `make guest` fills the cache; the service does so at start if it
-must.
+must. A container image carries an artifact for any CPU of its architecture.
 """
 
 from __future__ import annotations
@@ -75,10 +75,13 @@ STDLIB: Final = GuestImage(
 IMAGES: Final[Mapping[str, GuestImage]] = {image.name: image for image in (STDLIB,)}
 
 
-def artifact_path(image: GuestImage, folder: Path, engine_key: str) -> Path:
-    """Where the compiled module of `image` is kept; another build, engine or CPU gives another name."""
+def artifact_path(image: GuestImage, folder: Path, engine_key: str, *, portable: bool = False) -> Path:
+    """Where the compiled module of `image` is kept; another build, engine or CPU gives another name.
+
+    `portable`: the one that uses no more than what every CPU of this architecture has.
+    """
     build = f"{image.distribution}{version(image.distribution)}"
-    cpu = hashlib.sha256(cpu_features().encode()).hexdigest()[:12]
+    cpu = "portable" if portable else hashlib.sha256(cpu_features().encode()).hexdigest()[:12]
     return folder / f"{image.name}-{build}-{engine_key}-{platform.machine()}-{cpu}.cwasm"
 
 

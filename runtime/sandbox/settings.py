@@ -27,7 +27,7 @@ class SandboxSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="SANDBOX_", extra="ignore", env_ignore_empty=True)
 
     image: str = Field(STDLIB.name, pattern=f"^({'|'.join(IMAGES)})$", description="guest image")
-    guest_dir: Path = Field(default_factory=default_folder, description="folder of compiled guest images")
+    guest_dir: Path = Field(default_factory=default_folder, description="folder of compiled guests; may be read-only")
     timeout_seconds: float = Field(30.0, gt=0, allow_inf_nan=False, description="largest and default cell timeout")
     memory_bytes: int = Field(256 * MEGABYTE, ge=64 * MEGABYTE, le=4 << 30, description="guest memory of a session")
     cpu_shares: int = Field(256, ge=2, le=1024, description="CPU weight of a session; 1024 is nice 0")
