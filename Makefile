@@ -4,8 +4,9 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3
 BIN := .venv/bin
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help demo test check clean guest lock
+.PHONY: help demo test check clean guest images lock
 
 help: ## list the targets
 	@grep -hE '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -37,11 +38,26 @@ check: .venv/installed ## format, lint, types, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+IMAGE_TOOL ?= $(shell for tool in docker buildah; do command -v $$tool && break; done)
+IMAGE_OPTIONS ?=
+
+images: ## build the container images rlm-operator/{operator,inference,sandbox} with docker or buildah
+	@test -n '$(IMAGE_TOOL)' || { echo 'make images: neither docker nor buildah is here; install one (on Debian: apt-get install buildah)' >&2; exit 1; }
+	@for target in operator inference sandbox; do \
+	  echo "==> rlm-operator/$$target:$(VERSION)"; \
+	  $(IMAGE_TOOL) build --target $$target --build-arg VERSION=$(VERSION) $(IMAGE_OPTIONS) -t rlm-operator/$$target:$(VERSION) .; \
+	done
+
 clean: ## remove what was made in this folder, the virtual environment included
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-lock: ## write requirements.lock anew from pyproject.toml
+UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11
+
+lock: ## write requirements.lock, and from it those of the images, anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 \
-	  --extra operator --extra inference --extra sandbox --extra cli --extra dev pyproject.toml -o requirements.lock
+	@$(UV_COMPILE) --extra operator --extra inference --extra sandbox --extra cli --extra dev pyproject.toml -o requirements.lock
+	@for extra in operator inference sandbox; do \
+	  $(UV_COMPILE) --constraints requirements.lock --extra $$extra pyproject.toml -o requirements/$$extra.lock; \
+	done
+	@echo hatchling | $(UV_COMPILE) --constraints requirements.lock - -o requirements/build.lock
