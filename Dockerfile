@@ -45,7 +45,7 @@ LABEL org.opencontainers.image.title="rlm-operator/operator" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
 COPY --from=operator-files /opt/rlm /opt/rlm
-ENV PATH=/opt/rlm/bin:/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV PATH=/opt/rlm/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 ENV RLM_OPERATOR_METRICS_PORT=8080
 WORKDIR /
 USER 65532:65532
@@ -60,7 +60,7 @@ LABEL org.opencontainers.image.title="rlm-operator/inference" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
 COPY --from=inference-files /opt/rlm /opt/rlm
-ENV PATH=/opt/rlm/bin:/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV PATH=/opt/rlm/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 ENV RLM_HOST=0.0.0.0 RLM_PORT=8000 RLM_METRICS_PORT=9090
 WORKDIR /
 USER 65532:65532
@@ -75,7 +75,7 @@ LABEL org.opencontainers.image.title="rlm-operator/sandbox" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
 COPY --from=sandbox-files /opt/rlm /opt/rlm
-ENV PATH=/opt/rlm/bin:/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV PATH=/opt/rlm/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 # Should the compiled guest not load, another one is compiled into the cache folder at start.
 ENV SANDBOX_HOST=0.0.0.0 SANDBOX_PORT=8000 SANDBOX_METRICS_PORT=9090 SANDBOX_GUEST_DIR=/opt/rlm/guests XDG_CACHE_HOME=/tmp/cache
 WORKDIR /

@@ -41,11 +41,11 @@ check: .venv/installed ## format, lint, types, import contracts
 IMAGE_TOOL ?= $(shell for tool in docker buildah; do command -v $$tool && break; done)
 IMAGE_OPTIONS ?=
 
-images: ## build the container images rlm-operator/{operator,inference,sandbox} with docker or buildah
+images: ## build the container images rlm-operator/{operator,inference,sandbox} with docker or buildah (IMAGE_TOOL, IMAGE_OPTIONS)
 	@test -n '$(IMAGE_TOOL)' || { echo 'make images: neither docker nor buildah is here; install one (on Debian: apt-get install buildah)' >&2; exit 1; }
 	@for target in operator inference sandbox; do \
 	  echo "==> rlm-operator/$$target:$(VERSION)"; \
-	  $(IMAGE_TOOL) build --target $$target --build-arg VERSION=$(VERSION) $(IMAGE_OPTIONS) -t rlm-operator/$$target:$(VERSION) .; \
+	  BUILDAH_FORMAT=docker $(IMAGE_TOOL) build --target $$target --build-arg VERSION=$(VERSION) $(IMAGE_OPTIONS) -t rlm-operator/$$target:$(VERSION) .; \
 	done
 
 clean: ## remove what was made in this folder, the virtual environment included
