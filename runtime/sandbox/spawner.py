@@ -23,6 +23,7 @@ from runtime.sandbox.process import SessionProcess
 REFILL_DELAY_SECONDS: Final = 0.004  # so that a new spare does not race the first cell of the one just taken
 START_TIMEOUT_SECONDS: Final = 60.0
 SPAWN_TIMEOUT_SECONDS: Final = 20.0
+TAKE_ATTEMPTS: Final = 3  # a process may be killed just before it is taken
 FIRST_RESTART_SECONDS: Final = 0.2
 LONGEST_RESTART_SECONDS: Final = 10.0
 SESSION_NUMBERS: Final = 60_000  # own uids are FIRST_SESSION_UID + number; numbers come round
@@ -76,22 +77,31 @@ class Spawner:
 
     async def take(self) -> SessionProcess:
         """A process with a fresh guest: a spare, or a new fork. ProcessError if none can be had."""
+        for _ in range(TAKE_ATTEMPTS):
+            process = self._next_process()
+            try:
+                async with asyncio.timeout(SPAWN_TIMEOUT_SECONDS):
+                    await asyncio.shield(process.ready)
+            except TimeoutError:
+                process.close()
+                break
+            except asyncio.CancelledError:
+                died = process.ready.cancelled()  # otherwise it is the caller who was cancelled
+                process.close()
+                if not died:
+                    raise
+            else:
+                return process
+        raise ProcessError("a session process did not start; the zygote is gone or out of processes")
+
+    def _next_process(self) -> SessionProcess:
+        """A spare, or a new fork."""
         while self._spares:
             process = self._spares.popleft()
             if not process.gone:
                 asyncio.get_running_loop().call_later(REFILL_DELAY_SECONDS, self._refill)
-                break
-        else:
-            process = self._spawn()
-        try:
-            async with asyncio.timeout(SPAWN_TIMEOUT_SECONDS):
-                await asyncio.shield(process.ready)
-        except (TimeoutError, asyncio.CancelledError) as error:
-            process.close()
-            if isinstance(error, asyncio.CancelledError) and not process.ready.cancelled():
-                raise
-            raise ProcessError("a session process did not start; the zygote is gone or out of processes") from None
-        return process
+                return process
+        return self._spawn()
 
     async def close(self) -> None:
         self._closing = True
