@@ -13,6 +13,7 @@ import os
 import resource
 import struct
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import pyseccomp
@@ -24,6 +25,8 @@ SIGKILL: Final = 9
 FIRST_SESSION_UID: Final = 200_000
 MAX_PROCESSES: Final = 64  # of one session's own uid: head, checkpoint, one of each in transition
 MAX_OPEN_FILES: Final = 16
+OOM_SCORE_FILE: Final = Path("/proc/self/oom_score_adj")
+OOM_SCORE: Final = "500"  # of -1000 to 1000: short of memory, the kernel takes a session before the server
 
 FORK_FLAGS: Final = 0x01200011  # CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | SIGCHLD: glibc's fork and nothing else
 PROT_EXEC: Final = 4
@@ -68,6 +71,7 @@ class Hardening:
 
     def apply(self, session_number: int) -> None:
         """Irrevocable. The order matters: identity before no_new_privs has no effect on it, seccomp last."""
+        OOM_SCORE_FILE.write_text(OOM_SCORE, encoding="ascii")
         limits = {
             resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
             resource.RLIMIT_FSIZE: 0,
