@@ -4,11 +4,13 @@ import gc
 import linecache
 import os
 import random
+import sys
 
 from sandbox.api import host_function
 from sandbox.cell import run
 from sandbox.door import door
 from sandbox.event_loop import install_event_loop
+from sandbox.figures import expect_figures
 from sandbox.names import locals_of
 from sandbox.output import CappedOutput
 from sandbox.state import session
@@ -37,12 +39,21 @@ def begin(options):
         session.names[name] = host_function(name)
         session.hidden.add(name)
     if options["seed"] is not None:
-        random.seed(options["seed"])
+        seed(options["seed"])
+
+
+def seed(number):
+    """The generators of `random` and, where it is loaded, of `numpy.random`."""
+    random.seed(number)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        words = [number >> shift & 0xFFFFFFFF for shift in range(0, max(number.bit_length(), 1), 32)]
+        numpy.random.seed(words if len(words) > 1 else number)  # a small seed as a cell would give it
 
 
 def warm(_):
     """Fresh randomness for this process, and the pages of a first cell touched before a client waits for them."""
-    random.seed(int.from_bytes(os.urandom(32), "little"))
+    seed(int.from_bytes(os.urandom(32), "little"))
     run({"code": "1", "cell": 0, "locals": "summary", "prelude": False})
     linecache.cache.pop("<cell 0>", None)
     return touch({})
@@ -68,13 +79,14 @@ def touch_pages():
 OPERATIONS = {"run": run, "put": put, "get": get, "warm": warm, "touch": touch}
 
 
-def serve():
-    """Never returns: the host ends the process."""
+def serve(preloaded):
+    """Never returns: the host ends the process. `preloaded` are the image's own modules to import once for all."""
     install_event_loop()
+    expect_figures()
     os.chdir("/tmp")
-    os.environ.clear()
-    for module in PRELOADED:
+    for module in (*PRELOADED, *preloaded):
         __import__(module)
+    os.environ.clear()  # after the imports: matplotlib asks it for its folder
     warm({})
     gc.collect()
     gc.freeze()
