@@ -27,24 +27,20 @@ from runtime.sandbox.envelope import (
 from runtime.sandbox.errors import ProcessError, RequestError
 from runtime.sandbox.frames import Head
 from runtime.sandbox.process import Answer, Call, End, Ended, Outcome, SessionProcess
+from runtime.sandbox.reply import living_reply, lost_reply, rolled_back_reply, with_answer
 from runtime.sandbox.variables import IncomingVariable, OutgoingVariable
 from runtime.wire import (
-    CellError,
     CellReply,
     CheckpointPolicy,
     ErrorCode,
-    Event,
     HostCall,
-    Local,
     LocalsMode,
     Status,
-    Timing,
     VariableReply,
 )
 
 VARIABLE_SECONDS: Final = 60.0
 MAX_REFUSED_CALLS: Final = 100  # of names that the session was not given: only a forger asks again and again
-LARGEST_CHARACTER: Final = 4  # bytes in UTF-8
 LOST: Final = "no checkpoint was left, the session is gone"
 
 STATUS_OF_END: Final = {
@@ -286,16 +282,7 @@ class Session:
     def _ended_by_itself(self, outcome: Answer, answer: GuestAnswer) -> CellReply:
         reply = self._base(Status.OK if answer.status == "ok" else Status.ERROR, outcome.head, answer)
         self._completed = self.cell
-        reply.result = answer.result
-        reply.locals = {name: Local(**local.model_dump(exclude_unset=True)) for name, local in answer.locals.items()}
-        if answer.status == "error":
-            error = answer.error
-            reply.error = CellError(
-                type=error.type if error else "Exception",
-                message=error.message if error else "",
-                line=error.line if error else None,
-            )
-        return reply
+        return with_answer(reply, answer)
 
     def _suspended(self, outcome: Call, call: GuestCall, seconds: float, locals_mode: LocalsMode) -> CellReply:
         reply = self._base(Status.SUSPENDED, outcome.head, call)
@@ -315,46 +302,16 @@ class Session:
             self.close()
             return self._lost(status, message if self.one_shot else f"{message}; {LOST}")
         self._completed = outcome.promoted_to
-        return CellReply(
-            session_id=self.id,
-            cell=self.cell,
-            status=status,
-            execution_time=seconds if status is Status.TIMEOUT else 0.0,
-            memory_bytes=self.memory_bytes,
-            rolled_back=True,
-            rolled_back_to=outcome.promoted_to,
-            error=CellError(type=status.value, message=f"{message}; the state is as after cell {outcome.promoted_to}"),
-        )
+        ran = seconds if status is Status.TIMEOUT else 0.0
+        return rolled_back_reply(self.id, self.cell, status, outcome.promoted_to, message, ran, self.memory_bytes)
 
     def _lost(self, status: Status, message: str) -> CellReply:
-        return CellReply(
-            session_id=self.id,
-            cell=self.cell,
-            status=status,
-            session_lost=not self.one_shot,
-            error=CellError(type=status.value, message=message),
-        )
+        return lost_reply(self.id, self.cell, status, message, session_lost=not self.one_shot)
 
     def _base(self, status: Status, head: Head, output: GuestOutput) -> CellReply:
-        """Fields that every reply of a living process has; raw output follows what went through sys.stdout."""
-        self.memory_bytes = int(head.get("memory", 0))
-        stdout, out_cut = _joined(output.stdout, head.get("raw_stdout"), self.options.output_bytes)
-        stderr, err_cut = _joined(output.stderr, head.get("raw_stderr"), self.options.output_bytes)
-        ran = float(head.get("ran", 0.0))
-        reply = CellReply(
-            session_id=self.id,
-            cell=self.cell,
-            status=status,
-            stdout=stdout,
-            stderr=stderr,
-            stdout_truncated=output.stdout_truncated or out_cut or bool(head.get("raw_stdout_truncated")),
-            stderr_truncated=output.stderr_truncated or err_cut or bool(head.get("raw_stderr_truncated")),
-            events=[Event(name=event.name, payload=event.payload) for event in output.events],
-            execution_time=ran,
-            cpu_time=float(head.get("cpu", 0.0)),
-            memory_bytes=self.memory_bytes,
-            timing=Timing(ran=ran, forked=float(head.get("forked", 0.0))),
-        )
+        """Fields that every reply of a living process has, and what no reply has said yet."""
+        reply = living_reply(self.id, self.cell, status, head, output, self.options.output_bytes)
+        self.memory_bytes = reply.memory_bytes
         missed = self.process.unreported
         if missed is not None and missed.promoted_to is not None:
             self.process.unreported = None
@@ -368,11 +325,3 @@ def _call_name(outcome: Call) -> str:
         return parse_call(outcome.body).name
     except ForgedEnvelopeError:
         return ""
-
-
-def _joined(own: str, raw: object, cap: int) -> tuple[str, bool]:
-    """Captured output and what was written past it, within `cap` bytes of UTF-8; whether something was cut."""
-    text = own + raw if isinstance(raw, str) else own
-    if len(text) * LARGEST_CHARACTER <= cap or len(text.encode()) <= cap:
-        return text, False
-    return text.encode()[:cap].decode("utf-8", "ignore"), True
