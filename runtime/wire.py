@@ -8,6 +8,7 @@ particular pool. Paths and status codes:
     GET    /sessions/{id}                    -> SessionInfo
     DELETE /sessions/{id}                    -> 204, idempotent
     POST   /sessions/{id}/resume             ResumeRequest   -> CellReply
+    POST   /sessions/{id}/interrupt          -> CellReply, which the waiting request gets too; 409 `not_running`
     POST   /sessions/touch                   TouchRequest    -> TouchReply
     PUT    /sessions/{id}/variables/{name}   text/plain (UTF-8) -> str, application/json -> value; VariableReply
     GET    /sessions/{id}/variables/{name}   -> text/plain for a str, application/json for any other JSON value
@@ -57,6 +58,7 @@ class ErrorCode(StrEnum):
     SLOW_REQUEST = "slow_request"  # 408
     BUSY = "busy"  # 409 another request runs or the session is suspended
     CALL_MISMATCH = "call_mismatch"  # 409 wrong, repeated or outdated call id
+    NOT_RUNNING = "not_running"  # 409 there is no cell to interrupt
     TOO_LARGE = "too_large"  # 413
     PRELUDE_FAILED = "prelude_failed"  # 422 `details` is the CellReply
     LIMIT_EXCEEDED = "limit_exceeded"  # 422 asked for more than the pool allows

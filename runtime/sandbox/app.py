@@ -69,6 +69,7 @@ def create_app(service: SandboxService, keys: KeyRing | None, read_seconds: floa
     app.router.add_get("/sessions/{id}", get_session)
     app.router.add_delete("/sessions/{id}", delete_session)
     app.router.add_post("/sessions/{id}/resume", resume_session)
+    app.router.add_post("/sessions/{id}/interrupt", interrupt_session)
     app.router.add_put("/sessions/{id}/variables/{name}", put_variable)
     app.router.add_get("/sessions/{id}/variables/{name}", get_variable)
     return app
@@ -98,6 +99,10 @@ async def delete_session(request: web.Request) -> web.Response:
 async def resume_session(request: web.Request) -> web.Response:
     body = await _parse(request, ResumeRequest, MAX_REQUEST)
     return _json(await request.app[SERVICE].resume(request[OWNER], _session_id(request), body))
+
+
+async def interrupt_session(request: web.Request) -> web.Response:
+    return _json(await request.app[SERVICE].interrupt(request[OWNER], _session_id(request)))
 
 
 async def touch_sessions(request: web.Request) -> web.Response:

@@ -94,6 +94,11 @@ class SessionProcess:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
+    def stop(self) -> None:
+        """Interrupt the request that is under way, if there is one; whoever waits for its outcome is told so."""
+        if self._waiter is not None and not self._waiter.done():
+            self.kill(End.INTERRUPTED)
+
     def close(self) -> None:
         """End the process and its checkpoint: both see the socket's end, and a head that runs is killed."""
         self.gone = True

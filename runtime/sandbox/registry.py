@@ -10,6 +10,8 @@ import logging
 import secrets
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from runtime.sandbox.errors import ProcessError, RequestError
@@ -100,6 +102,15 @@ class Registry:
         if not expired:
             self._expired.pop((session.owner, session.id), None)
 
+    @contextmanager
+    def claimed(self, session: Session, *, suspended: bool = False) -> Iterator[None]:
+        """`Session.claim`; a session of which nothing is left afterwards is forgotten."""
+        try:
+            with session.claim(suspended=suspended):
+                yield
+        finally:
+            self.discard_if_lost(session)
+
     def discard_if_lost(self, session: Session) -> None:
         if session.is_over:
             self._forget(session)
@@ -118,7 +129,7 @@ class Registry:
                     self.end(session, expired=True)
                 elif session.state is State.SUSPENDED and session.abandoned_for(now) > self._suspend_seconds:
                     log.info("suspended cell abandoned", extra={"seconds": round(session.abandoned_for(now))})
-                    await session.interrupt()
+                    await session.abandon()
                     self.discard_if_lost(session)
 
     def close(self) -> None:

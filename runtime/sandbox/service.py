@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import sys
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from runtime.sandbox.admission import Admission
+from runtime.sandbox.cells import Cells
 from runtime.sandbox.errors import ProcessError, RequestError
 from runtime.sandbox.guest_image import IMAGES
 from runtime.sandbox.metrics import SandboxMetrics
@@ -51,6 +51,7 @@ class SandboxService:
         self.settings = settings
         self.metrics = SandboxMetrics()
         self.admission = Admission(settings.slots(), settings.max_queue, settings.queue_timeout_seconds)
+        self._cells = Cells(self.admission, self.metrics)
         self.registry: Registry | None = None
         self.draining = False
         self._spawner: Spawner | None = None
@@ -129,8 +130,8 @@ class SandboxService:
             last_id, last_reply = session.last_request
             if last_id == request.request_id:
                 return last_reply
-        with session.claim(), _ended_unless_run(registry, session) if created else contextlib.nullcontext():
-            reply = await self._run(registry, session, request.code, seconds, request.locals)
+        with registry.claimed(session), _ended_unless_run(registry, session) if created else contextlib.nullcontext():
+            reply = await self._cells.run(session, request.code, seconds, request.locals)
         reply.created = created
         if request.request_id is not None:
             session.last_request = (request.request_id, reply)
@@ -144,9 +145,9 @@ class SandboxService:
         session = await registry.create(owner, request.session_id, self._options(request))
         prelude: CellReply | None = None
         if request.prelude is not None:
-            with session.claim(), _ended_unless_run(registry, session):
+            with registry.claimed(session), _ended_unless_run(registry, session):
                 seconds = self.settings.timeout_seconds
-                prelude = await self._run(registry, session, request.prelude, seconds, LocalsMode.NONE, prelude=True)
+                prelude = await self._cells.run(session, request.prelude, seconds, LocalsMode.NONE, prelude=True)
             if prelude.status is not Status.OK:
                 registry.end(session)
                 raise RequestError(
@@ -182,11 +183,19 @@ class SandboxService:
         session = registry.get(owner, session_id)
         session.check_call(request.call_id)
         seconds = None if request.timeout is None else self._seconds(request.timeout)
-        with session.claim(suspended=True):
-            async with self.admission.slot(owner) as queued:
-                resuming = session.resume(request.result, request.error, seconds)
-                reply = await self._interruptible(registry, session, resuming)
-        return self._finish(registry, session, reply, queued)
+        with registry.claimed(session, suspended=True):
+            reply = await self._cells.resume(session, request, seconds)
+        if session.one_shot and reply.status is not Status.SUSPENDED:
+            registry.end(session)
+        return reply
+
+    async def interrupt(self, owner: str, session_id: str) -> CellReply:
+        """End the cell that runs, waits for its turn or is suspended; the state before it comes back."""
+        registry = self._ready_registry()
+        session = registry.get(owner, session_id)
+        reply = await self._cells.interrupt(session)
+        registry.discard_if_lost(session)
+        return reply
 
     def touch(self, owner: str, ids: list[str]) -> TouchReply:
         registry = self._ready_registry()
@@ -203,22 +212,16 @@ class SandboxService:
     async def put_variable(self, owner: str, session_id: str, name: str, variable: IncomingVariable) -> VariableReply:
         registry = self._ready_registry()
         session = registry.get(owner, session_id)
-        with session.claim():
+        with registry.claimed(session):
             async with self.admission.slot(owner):
-                try:
-                    return await session.put(name, variable)
-                finally:
-                    registry.discard_if_lost(session)
+                return await session.put(name, variable)
 
     async def get_variable(self, owner: str, session_id: str, name: str) -> OutgoingVariable:
         registry = self._ready_registry()
         session = registry.get(owner, session_id)
-        with session.claim():
+        with registry.claimed(session):
             async with self.admission.slot(owner):
-                try:
-                    return await session.get(name, self.settings.variable_bytes)
-                finally:
-                    registry.discard_if_lost(session)
+                return await session.get(name, self.settings.variable_bytes)
 
     # --- parts ----------------------------------------------------------------------
 
@@ -249,8 +252,8 @@ class SandboxService:
         session = await registry.create(
             owner, None, self._bare_options(request.host_functions, CheckpointPolicy.OFF), one_shot=True
         )
-        with session.claim(), _ended_unless_run(registry, session):
-            reply = await self._run(registry, session, request.code, seconds, request.locals)
+        with registry.claimed(session), _ended_unless_run(registry, session):
+            reply = await self._cells.run(session, request.code, seconds, request.locals)
         if reply.status is not Status.SUSPENDED:
             registry.end(session)
         reply.created = True
@@ -270,64 +273,6 @@ class SandboxService:
     def _bare_options(self, host_functions: list[str] | None, checkpoint: CheckpointPolicy) -> SessionOptions:
         settings = self.settings
         return SessionOptions(tuple(host_functions or ()), checkpoint, settings.output_bytes, settings.memory_bytes)
-
-    async def _run(
-        self,
-        registry: Registry,
-        session: Session,
-        code: str,
-        seconds: float,
-        locals_mode: LocalsMode,
-        *,
-        prelude: bool = False,
-    ) -> CellReply:
-        async with self.admission.slot(session.owner) as queued:
-            running = session.run(code, seconds, locals_mode, prelude=prelude)
-            reply = await self._interruptible(registry, session, running)
-        log.info(
-            "cell",
-            extra={
-                "caller": session.owner,
-                "session": hashlib.sha256(session.id.encode()).hexdigest()[:16],
-                "cell": reply.cell,
-                "status": reply.status.value,
-                "seconds": round(reply.execution_time, 4),
-            },
-        )
-        return self._finish(registry, session, reply, queued)
-
-    async def _interruptible(
-        self, registry: Registry, session: Session, running: Coroutine[object, object, CellReply]
-    ) -> CellReply:
-        """When the client goes away the handler is cancelled: the cell is killed and the state before it comes back."""
-        try:
-            return await running
-        except asyncio.CancelledError:
-            await session.interrupt()
-            registry.discard_if_lost(session)
-            self.metrics.executions.labels(Status.INTERRUPTED.value).inc()
-            raise
-
-    def _finish(self, registry: Registry, session: Session, reply: CellReply, queued: float) -> CellReply:
-        reply.timing.queued = queued
-        self._count(reply)
-        registry.discard_if_lost(session)
-        return reply
-
-    def _count(self, reply: CellReply) -> None:
-        metrics = self.metrics
-        metrics.executions.labels(reply.status.value).inc()
-        if reply.status is Status.SUSPENDED:
-            metrics.host_calls.inc()
-            return
-        metrics.duration.observe(reply.execution_time)
-        metrics.cpu.inc(reply.cpu_time)
-        if reply.status is not Status.OK:
-            metrics.errors.labels(reply.status.value).inc()
-        if reply.status is Status.TIMEOUT:
-            metrics.timeouts.inc()
-        if reply.rolled_back:
-            metrics.rollbacks.inc()
 
     def _observe_gauges(self, spawner: Spawner, registry: Registry) -> None:
         """Gauges are read when they are asked for."""

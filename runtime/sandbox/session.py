@@ -28,8 +28,10 @@ from runtime.sandbox.errors import ProcessError, RequestError
 from runtime.sandbox.frames import Head
 from runtime.sandbox.process import Answer, Call, End, Ended, Outcome, SessionProcess
 from runtime.sandbox.reply import living_reply, lost_reply, rolled_back_reply, with_answer
+from runtime.sandbox.turn import Turn
 from runtime.sandbox.variables import IncomingVariable, OutgoingVariable
 from runtime.wire import (
+    CellError,
     CellReply,
     CheckpointPolicy,
     ErrorCode,
@@ -91,6 +93,7 @@ class Session:
     created_at: float = field(default_factory=time.monotonic)
     used_at: float = field(default_factory=time.monotonic)
     memory_bytes: int = 0
+    turn: Turn | None = None
     last_request: tuple[str, CellReply] | None = None
     _completed: int = 0  # the newest cell whose effects a reply has promised
     _begun: bool = False
@@ -139,8 +142,44 @@ class Session:
         outcome = await self._refuse_unknown_calls(outcome, left)
         return self._reply(await self._replace_if_pristine(outcome), left, waiting.locals)
 
-    async def interrupt(self) -> None:
-        """End what runs or waits; the state before it comes back. Nothing else is let in meanwhile."""
+    @contextmanager
+    def take_turn(self) -> Iterator[Turn]:
+        """The work of one request on the claimed session; whoever interrupts it waits for its end."""
+        turn = self.turn = Turn()
+        try:
+            yield turn
+        finally:
+            self.turn = None
+            turn.end(None)
+
+    def hurry(self) -> None:
+        """Interrupt the turn: what runs is killed, nothing more begins, and the turn ends with the reply to that."""
+        if self.turn is not None:
+            self.turn.interrupt()
+        self.process.stop()
+
+    async def give_up(self) -> CellReply:
+        """The turn was interrupted while it waited for a slot: a suspended cell ends, a new one does not begin."""
+        if self._suspension is not None:
+            return await self.interrupt()
+        self.cell += 1
+        error = CellError(type=Status.INTERRUPTED.value, message="interrupted before it began; nothing has run")
+        return CellReply(session_id=self.id, cell=self.cell, status=Status.INTERRUPTED, error=error)
+
+    async def interrupt(self) -> CellReply:
+        """End the suspended cell; the state before it comes back. Nothing else is let in meanwhile."""
+        self._suspension = None
+        self.state = State.RUNNING
+        try:
+            outcome = await self.process.interrupt() or Ended(End.INTERRUPTED, "", None)
+            self.process.unreported = None  # an earlier death while suspended: this reply says how far it went back
+            return self._reply(await self._replace_if_pristine(outcome), 0.0, LocalsMode.NONE)
+        finally:
+            self.used_at = time.monotonic()
+            self.state = State.IDLE
+
+    async def abandon(self) -> None:
+        """End what runs or waits, of which nobody wants the reply; the next reply says what else was lost."""
         self._suspension = None
         self.state = State.RUNNING
         outcome = await self.process.interrupt()
@@ -220,7 +259,7 @@ class Session:
         refused = 0
         while isinstance(outcome, Call) and _call_name(outcome) not in self.options.host_functions:
             refused += 1
-            if refused > MAX_REFUSED_CALLS:
+            if refused > MAX_REFUSED_CALLS or (self.turn is not None and self.turn.interrupted):
                 return await self.process.interrupt() or Ended(End.INTERRUPTED, "unknown host calls", None)
             left = max(0.001, seconds - float(outcome.head.get("ran", 0.0)))
             refusal = json.dumps({"error": "not a host function of this session"}).encode()

@@ -94,6 +94,11 @@ class SandboxClient:
         assert reply.status == 200, reply.body[:500]
         return CellReply.model_validate_json(reply.body)
 
+    async def interrupt(self, session_id: str) -> CellReply:
+        reply = await self.request("POST", f"/sessions/{session_id}/interrupt")
+        assert reply.status == 200, reply.body[:500]
+        return CellReply.model_validate_json(reply.body)
+
     async def touch(self, *ids: str) -> TouchReply:
         reply = await self.request("POST", "/sessions/touch", json={"ids": ids})
         assert reply.status == 200, reply.body[:500]

@@ -1,0 +1,104 @@
+"""Runs the cells of sessions for requests: waits for a slot, lets an interrupt or a lost client end them, counts them.
+
+Called by `service`, which found the session and claimed it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+from runtime.sandbox.admission import Admission
+from runtime.sandbox.errors import RequestError
+from runtime.sandbox.metrics import SandboxMetrics
+from runtime.sandbox.session import Session, State
+from runtime.sandbox.turn import InterruptedEarlyError
+from runtime.wire import CellReply, ErrorCode, LocalsMode, ResumeRequest, Status
+
+log = logging.getLogger(__name__)
+
+
+class Cells:
+    def __init__(self, admission: Admission, metrics: SandboxMetrics) -> None:
+        self._admission = admission
+        self._metrics = metrics
+
+    async def run(
+        self, session: Session, code: str, seconds: float, locals_mode: LocalsMode, *, prelude: bool = False
+    ) -> CellReply:
+        return await self._take_turn(session, lambda: session.run(code, seconds, locals_mode, prelude=prelude))
+
+    async def resume(self, session: Session, request: ResumeRequest, seconds: float | None) -> CellReply:
+        return await self._take_turn(session, lambda: session.resume(request.result, request.error, seconds))
+
+    async def interrupt(self, session: Session) -> CellReply:
+        """End what runs or waits; the reply that its own request gets too. 409 when there is nothing to interrupt."""
+        while True:
+            if session.state is State.SUSPENDED:
+                # A client that goes away must not leave it half interrupted.
+                return await asyncio.shield(asyncio.ensure_future(self._interrupt_suspended(session)))
+            turn = session.turn
+            if turn is None:
+                raise RequestError(ErrorCode.NOT_RUNNING, f"no cell of session {session.id} runs or waits")
+            session.hurry()
+            ended = await turn.reply()
+            if ended is not None:
+                return ended
+
+    async def _interrupt_suspended(self, session: Session) -> CellReply:
+        with session.take_turn() as turn:
+            reply = await session.interrupt()
+            self._count(session, reply)
+            turn.end(reply)
+        return reply
+
+    async def _take_turn(self, session: Session, begin: Callable[[], Awaitable[CellReply]]) -> CellReply:
+        with session.take_turn() as turn:
+            async with AsyncExitStack() as held:
+                try:
+                    queued = await turn.wait_for(held.enter_async_context(self._admission.slot(session.owner)))
+                except InterruptedEarlyError:
+                    reply = await session.give_up()
+                else:
+                    reply = await self._interruptible(session, begin())
+                    reply.timing.queued = queued
+            self._count(session, reply)
+            turn.end(reply)
+        return reply
+
+    async def _interruptible(self, session: Session, running: Awaitable[CellReply]) -> CellReply:
+        """When the client goes away the handler is cancelled: the cell is killed and the state before it comes back."""
+        try:
+            return await running
+        except asyncio.CancelledError:
+            await session.abandon()
+            self._metrics.executions.labels(Status.INTERRUPTED.value).inc()
+            raise
+
+    def _count(self, session: Session, reply: CellReply) -> None:
+        log.info(
+            "cell",
+            extra={
+                "caller": session.owner,
+                "session": hashlib.sha256(session.id.encode()).hexdigest()[:16],
+                "cell": reply.cell,
+                "status": reply.status.value,
+                "seconds": round(reply.execution_time, 4),
+            },
+        )
+        metrics = self._metrics
+        metrics.executions.labels(reply.status.value).inc()
+        if reply.status is Status.SUSPENDED:
+            metrics.host_calls.inc()
+            return
+        metrics.duration.observe(reply.execution_time)
+        metrics.cpu.inc(reply.cpu_time)
+        if reply.status is not Status.OK:
+            metrics.errors.labels(reply.status.value).inc()
+        if reply.status is Status.TIMEOUT:
+            metrics.timeouts.inc()
+        if reply.rolled_back:
+            metrics.rollbacks.inc()
