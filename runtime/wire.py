@@ -20,12 +20,15 @@ Sizes are bytes, times are seconds, on the host's clock, unless a field says oth
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 SESSION_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 VARIABLE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
+
+MAX_CELLS: Final = 64
+"""Of one request: they share one slot of the pool."""
 
 LOAD_HEADER: Final = "x-sandbox-load"
 """On every reply: `running=2;queued=0;sessions=17;capacity=80` (decimal integers), for load-aware placement."""
@@ -100,15 +103,25 @@ class CheckpointPolicy(StrEnum):
 
 
 class ExecuteRequest(_Request):
-    """One cell. Without `session_id` it runs in a fresh session that is discarded afterwards."""
+    """One cell, or several that run in order until one is not ok; exactly one of `code` and `cells`.
 
-    code: str
+    Without `session_id` they run in a fresh session that is discarded afterwards.
+    """
+
+    code: str | None = None
+    cells: Annotated[list[str], Field(min_length=1, max_length=MAX_CELLS, fail_fast=True)] | None = None
     session_id: str | None = Field(default=None, pattern=SESSION_ID_PATTERN)
     create: bool = True  # False: an unknown id is 404 `session_not_found`, never a silent empty session
     request_id: str | None = Field(default=None, max_length=128)  # same id as the last reply: that reply again
-    timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # running seconds; None = the pool's default
+    timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # running seconds of each; None = the pool's
     host_functions: HostFunctions | None = None  # names that suspend; fixed when the session is created
     locals: LocalsMode = LocalsMode.SUMMARY
+
+    @model_validator(mode="after")
+    def _check_one_of_code_and_cells(self) -> Self:
+        if (self.code is None) == (self.cells is None):
+            raise ValueError("give exactly one of code and cells")
+        return self
 
 
 class SessionLimits(_Request):
@@ -213,6 +226,7 @@ class CellReply(_Body):
     timing: Timing = Field(default_factory=Timing)
     error: CellError | None = None
     call: HostCall | None = None
+    results: list[CellReply] | None = None  # of a request with `cells`: those that ran in it; this repeats the last
 
 
 class Capabilities(_Body):

@@ -77,7 +77,7 @@ def create_app(service: SandboxService, keys: KeyRing | None, read_seconds: floa
 
 async def execute(request: web.Request) -> web.Response:
     body = await _parse(request, ExecuteRequest)
-    _check_code(body.code)
+    _check_code(body.code or "", *body.cells or ())
     return _json(await request.app[SERVICE].execute(request[OWNER], body))
 
 
@@ -208,8 +208,8 @@ async def _reading(request: web.Request) -> AsyncIterator[None]:
         raise RequestError(ErrorCode.SLOW_REQUEST, f"the body did not arrive within {seconds:g} s") from None
 
 
-def _check_code(code: str) -> None:
-    if len(code) > MAX_CODE:
+def _check_code(*cells: str) -> None:
+    if sum(map(len, cells)) > MAX_CODE:
         raise RequestError(ErrorCode.TOO_LARGE, f"code may have {MAX_CODE} characters; put data into a variable")
 
 

@@ -10,13 +10,14 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 
 from runtime.sandbox.admission import Admission
 from runtime.sandbox.errors import RequestError
 from runtime.sandbox.metrics import SandboxMetrics
 from runtime.sandbox.session import Session, State
-from runtime.sandbox.turn import InterruptedEarlyError
-from runtime.wire import CellReply, ErrorCode, LocalsMode, ResumeRequest, Status
+from runtime.sandbox.turn import Batch, InterruptedEarlyError, Turn
+from runtime.wire import CellReply, ErrorCode, ResumeRequest, Status
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +27,16 @@ class Cells:
         self._admission = admission
         self._metrics = metrics
 
-    async def run(
-        self, session: Session, code: str, seconds: float, locals_mode: LocalsMode, *, prelude: bool = False
-    ) -> CellReply:
-        return await self._take_turn(session, lambda: session.run(code, seconds, locals_mode, prelude=prelude))
+    async def run(self, session: Session, batch: Batch, *, prelude: bool = False) -> CellReply:
+        """Run the cells; the last one's reply, with those of all in `results` if they came as a list."""
+        (code, *_), seconds, locals_mode = batch.codes, batch.seconds, batch.locals
+        begin = partial(session.run, code, seconds, locals_mode, prelude=prelude)
+        return await self._take_turn(session, begin, batch.rest)
 
     async def resume(self, session: Session, request: ResumeRequest, seconds: float | None) -> CellReply:
-        return await self._take_turn(session, lambda: session.resume(request.result, request.error, seconds))
+        """Go on with the suspended cell and those that wait behind it."""
+        begin = partial(session.resume, request.result, request.error, seconds)
+        return await self._take_turn(session, begin, session.rest)
 
     async def interrupt(self, session: Session) -> CellReply:
         """End what runs or waits; the reply that its own request gets too. 409 when there is nothing to interrupt."""
@@ -55,19 +59,35 @@ class Cells:
             turn.end(reply)
         return reply
 
-    async def _take_turn(self, session: Session, begin: Callable[[], Awaitable[CellReply]]) -> CellReply:
+    async def _take_turn(
+        self, session: Session, begin: Callable[[], Awaitable[CellReply]], rest: Batch | None
+    ) -> CellReply:
+        """One slot for all of it."""
+        replies: list[CellReply] = []
+        many = rest is not None
         with session.take_turn() as turn:
             async with AsyncExitStack() as held:
                 try:
                     queued = await turn.wait_for(held.enter_async_context(self._admission.slot(session.owner)))
                 except InterruptedEarlyError:
-                    reply = await session.give_up()
+                    replies.append(await session.give_up())
                 else:
-                    reply = await self._interruptible(session, begin())
-                    reply.timing.queued = queued
-            self._count(session, reply)
-            turn.end(reply)
-        return reply
+                    replies.append(await self._interruptible(session, begin()))
+                    replies[0].timing.queued = queued
+                self._count(session, replies[0])
+                while rest is not None and rest.codes and replies[-1].status is Status.OK:
+                    replies.append(await self._next(session, turn, rest))
+                    self._count(session, replies[-1])
+                    rest = rest.rest
+                if rest is not None:
+                    session.rest = rest
+            turn.end(replies[-1])
+        return replies[-1].model_copy(update={"results": replies}) if many else replies[-1]
+
+    async def _next(self, session: Session, turn: Turn, batch: Batch) -> CellReply:
+        if turn.interrupted:
+            return await session.give_up()
+        return await self._interruptible(session, session.run(batch.codes[0], batch.seconds, batch.locals))
 
     async def _interruptible(self, session: Session, running: Awaitable[CellReply]) -> CellReply:
         """When the client goes away the handler is cancelled: the cell is killed and the state before it comes back."""

@@ -24,6 +24,7 @@ from runtime.sandbox.registry import Registry
 from runtime.sandbox.session import Session, SessionOptions, State
 from runtime.sandbox.settings import SandboxSettings
 from runtime.sandbox.spawner import Spawner, ZygoteOptions
+from runtime.sandbox.turn import Batch
 from runtime.sandbox.variables import IncomingVariable, OutgoingVariable
 from runtime.wire import (
     Capabilities,
@@ -122,16 +123,17 @@ class SandboxService:
 
     async def execute(self, owner: str, request: ExecuteRequest) -> CellReply:
         registry = self._ready_registry()
-        seconds = self._seconds(request.timeout)
+        codes = [request.code or ""] if request.cells is None else request.cells
+        batch = Batch(tuple(codes), self._seconds(request.timeout), request.locals, many=request.cells is not None)
         if request.session_id is None:
-            return await self._execute_once(registry, owner, request, seconds)
+            return await self._execute_once(registry, owner, request, batch)
         session, created = await self._find_or_create(registry, owner, request)
         if request.request_id is not None and session.last_request is not None:
             last_id, last_reply = session.last_request
             if last_id == request.request_id:
                 return last_reply
         with registry.claimed(session), _ended_unless_run(registry, session) if created else contextlib.nullcontext():
-            reply = await self._cells.run(session, request.code, seconds, request.locals)
+            reply = await self._cells.run(session, batch)
         reply.created = created
         if request.request_id is not None:
             session.last_request = (request.request_id, reply)
@@ -146,8 +148,8 @@ class SandboxService:
         prelude: CellReply | None = None
         if request.prelude is not None:
             with registry.claimed(session), _ended_unless_run(registry, session):
-                seconds = self.settings.timeout_seconds
-                prelude = await self._cells.run(session, request.prelude, seconds, LocalsMode.NONE, prelude=True)
+                batch = Batch((request.prelude,), self.settings.timeout_seconds, LocalsMode.NONE)
+                prelude = await self._cells.run(session, batch, prelude=True)
             if prelude.status is not Status.OK:
                 registry.end(session)
                 raise RequestError(
@@ -247,13 +249,13 @@ class SandboxService:
         if self.draining:
             raise RequestError(ErrorCode.DRAINING, "this server is stopping; ask another one")
 
-    async def _execute_once(self, registry: Registry, owner: str, request: ExecuteRequest, seconds: float) -> CellReply:
+    async def _execute_once(self, registry: Registry, owner: str, request: ExecuteRequest, batch: Batch) -> CellReply:
         self._refuse_when_draining()
         session = await registry.create(
             owner, None, self._bare_options(request.host_functions, CheckpointPolicy.OFF), one_shot=True
         )
         with registry.claimed(session), _ended_unless_run(registry, session):
-            reply = await self._cells.run(session, request.code, seconds, request.locals)
+            reply = await self._cells.run(session, batch)
         if reply.status is not Status.SUSPENDED:
             registry.end(session)
         reply.created = True

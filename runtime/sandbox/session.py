@@ -28,7 +28,7 @@ from runtime.sandbox.errors import ProcessError, RequestError
 from runtime.sandbox.frames import Head
 from runtime.sandbox.process import Answer, Call, End, Ended, Outcome, SessionProcess
 from runtime.sandbox.reply import living_reply, lost_reply, rolled_back_reply, with_answer
-from runtime.sandbox.turn import Turn
+from runtime.sandbox.turn import Batch, Turn
 from runtime.sandbox.variables import IncomingVariable, OutgoingVariable
 from runtime.wire import (
     CellError,
@@ -75,6 +75,7 @@ class _Suspension:
     seconds_left: float
     locals: LocalsMode
     last_sign_of_life: float
+    rest: Batch | None = None
 
 
 @dataclass
@@ -123,6 +124,16 @@ class Session:
         outcome = await self._request(request, seconds, cover=prelude)
         outcome = await self._refuse_unknown_calls(outcome, seconds)
         return self._reply(await self._replace_if_pristine(outcome), seconds, locals_mode)
+
+    @property
+    def rest(self) -> Batch | None:
+        """What runs after the suspended cell, if that was one of several."""
+        return None if self._suspension is None else self._suspension.rest
+
+    @rest.setter
+    def rest(self, rest: Batch) -> None:
+        if self._suspension is not None:
+            self._suspension.rest = rest
 
     def check_call(self, call_id: str) -> None:
         """409 unless `call_id` is the call in which the session waits."""

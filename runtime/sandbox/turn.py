@@ -8,11 +8,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from runtime.wire import CellReply
+from runtime.wire import CellReply, LocalsMode
 
 ValueT = TypeVar("ValueT")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Cells that run in order until one is not ok; each may run for `seconds`. `many`: asked for as a list."""
+
+    codes: tuple[str, ...]
+    seconds: float
+    locals: LocalsMode
+    many: bool = False
+
+    @property
+    def rest(self) -> Batch | None:
+        """All but the first, also when that is none; None for a cell that is no list."""
+        return replace(self, codes=self.codes[1:]) if self.many else None
 
 
 class InterruptedEarlyError(Exception):
