@@ -9,6 +9,7 @@ particular pool. Paths and status codes:
     DELETE /sessions/{id}                    -> 204, idempotent
     POST   /sessions/{id}/resume             ResumeRequest   -> CellReply
     POST   /sessions/{id}/interrupt          -> CellReply, which the waiting request gets too; 409 `not_running`
+    POST   /sessions/{id}/fork               ForkRequest     -> ForkReply (201)
     POST   /sessions/touch                   TouchRequest    -> TouchReply
     PUT    /sessions/{id}/variables/{name}   text/plain (UTF-8) -> str, application/json -> value; VariableReply
     GET    /sessions/{id}/variables/{name}   -> text/plain for a str, application/json for any other JSON value
@@ -151,6 +152,12 @@ class ResumeRequest(_Request):
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # replaces what is left of the cell's time
 
 
+class ForkRequest(_Request):
+    """Branches an idle or suspended session: the state is copied, the random numbers are not."""
+
+    session_id: str | None = Field(default=None, pattern=SESSION_ID_PATTERN)  # of the branch; None = made here
+
+
 class TouchRequest(_Request):
     ids: list[str] = Field(max_length=10_000, fail_fast=True)
 
@@ -242,6 +249,15 @@ class SessionReply(_Body):
     image: str
     capabilities: Capabilities
     prelude: CellReply | None = None
+
+
+class ForkReply(_Body):
+    """201 of a fork. A branch that is suspended has no checkpoint before its cell has ended."""
+
+    session_id: str
+    cell: int
+    state: Literal["idle", "running", "suspended"]
+    call: HostCall | None = None  # in which the branch waits, with an id of its own
 
 
 class SessionInfo(_Body):

@@ -26,6 +26,7 @@ from runtime.wire import (
     ErrorCode,
     ErrorDetail,
     ExecuteRequest,
+    ForkRequest,
     ResumeRequest,
     SessionRequest,
     TouchRequest,
@@ -70,6 +71,7 @@ def create_app(service: SandboxService, keys: KeyRing | None, read_seconds: floa
     app.router.add_delete("/sessions/{id}", delete_session)
     app.router.add_post("/sessions/{id}/resume", resume_session)
     app.router.add_post("/sessions/{id}/interrupt", interrupt_session)
+    app.router.add_post("/sessions/{id}/fork", fork_session)
     app.router.add_put("/sessions/{id}/variables/{name}", put_variable)
     app.router.add_get("/sessions/{id}/variables/{name}", get_variable)
     return app
@@ -103,6 +105,11 @@ async def resume_session(request: web.Request) -> web.Response:
 
 async def interrupt_session(request: web.Request) -> web.Response:
     return _json(await request.app[SERVICE].interrupt(request[OWNER], _session_id(request)))
+
+
+async def fork_session(request: web.Request) -> web.Response:
+    body = await _parse(request, ForkRequest)
+    return _json(await request.app[SERVICE].fork(request[OWNER], _session_id(request), body), status=201)
 
 
 async def touch_sessions(request: web.Request) -> web.Response:

@@ -45,6 +45,8 @@ class Cells:
                 # A client that goes away must not leave it half interrupted.
                 return await asyncio.shield(asyncio.ensure_future(self._interrupt_suspended(session)))
             turn = session.turn
+            if turn is None and session.state is State.RUNNING:
+                raise RequestError(ErrorCode.BUSY, f"session {session.id} is being read, set or branched; try again")
             if turn is None:
                 raise RequestError(ErrorCode.NOT_RUNNING, f"no cell of session {session.id} runs or waits")
             session.hurry()

@@ -86,6 +86,11 @@ class SessionProcess:
             return missed
         return await self._exchange({"t": "result"}, body, seconds, ())
 
+    def branch(self, descriptor: int, *, suspended: bool) -> None:
+        """Tell the process to fork a branch onto the socket `descriptor`; it does so only if it is (not) suspended."""
+        if self._channel is not None:
+            self._channel.send({"t": "fork", "suspended": suspended}, descriptors=[descriptor])
+
     def kill(self, end: End) -> None:
         """SIGKILL the head; whoever waits for its outcome is told `end`, whatever the head still says."""
         if self._killed_for is None:

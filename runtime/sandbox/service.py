@@ -32,6 +32,8 @@ from runtime.wire import (
     CheckpointPolicy,
     ErrorCode,
     ExecuteRequest,
+    ForkReply,
+    ForkRequest,
     LocalsMode,
     ResumeRequest,
     SessionInfo,
@@ -157,7 +159,7 @@ class SandboxService:
                     f"the prelude ended {prelude.status.value}",
                     prelude.model_dump(mode="json"),
                 )
-        capabilities = Capabilities(fork=False, rollback=True, packages=list(image.packages))
+        capabilities = Capabilities(fork=True, rollback=True, packages=list(image.packages))
         return SessionReply(session_id=session.id, image=image.name, capabilities=capabilities, prelude=prelude)
 
     def describe_session(self, owner: str, session_id: str) -> SessionInfo:
@@ -198,6 +200,16 @@ class SandboxService:
         reply = await self._cells.interrupt(session)
         registry.discard_if_lost(session)
         return reply
+
+    async def fork(self, owner: str, session_id: str, request: ForkRequest) -> ForkReply:
+        """Branch an idle or suspended session."""
+        registry = self._ready_registry()
+        self._refuse_when_draining()
+        source = registry.get(owner, session_id)
+        with registry.claimed(source, suspended=source.state is State.SUSPENDED):
+            async with self.admission.slot(owner):
+                branch, call = await registry.fork(source, request.session_id)
+        return ForkReply(session_id=branch.id, cell=branch.cell, state=branch.state.value, call=call)
 
     def touch(self, owner: str, ids: list[str]) -> TouchReply:
         registry = self._ready_registry()

@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -71,11 +71,12 @@ class SessionOptions:
 
 @dataclass
 class _Suspension:
-    call_id: str
+    call: HostCall
     seconds_left: float
     locals: LocalsMode
     last_sign_of_life: float
     rest: Batch | None = None
+    reseed: bool = False  # of a branch: its random numbers are still those of its source
 
 
 @dataclass
@@ -138,7 +139,7 @@ class Session:
     def check_call(self, call_id: str) -> None:
         """409 unless `call_id` is the call in which the session waits."""
         waiting = self._suspension
-        if waiting is None or not secrets.compare_digest(waiting.call_id.encode(), call_id.encode()):
+        if waiting is None or not secrets.compare_digest(waiting.call.id.encode(), call_id.encode()):
             raise RequestError(ErrorCode.CALL_MISMATCH, f"session {self.id} does not wait for this call")
 
     async def resume(self, result: str | None, error: str | None, seconds: float | None) -> CellReply:
@@ -148,7 +149,9 @@ class Session:
             raise RequestError(ErrorCode.CALL_MISMATCH, f"session {self.id} does not wait for a call")
         self._suspension = None
         left = waiting.seconds_left if seconds is None else seconds
-        answer = {"error": error} if error is not None else {"result": result or ""}
+        answer: dict[str, object] = {"error": error} if error is not None else {"result": result or ""}
+        if waiting.reseed:
+            answer["reseed"] = True
         outcome = await self.process.resume(json.dumps(answer).encode(), left)
         outcome = await self._refuse_unknown_calls(outcome, left)
         return self._reply(await self._replace_if_pristine(outcome), left, waiting.locals)
@@ -232,6 +235,11 @@ class Session:
         return OutgoingVariable(found.kind, answer.body[length:])
 
     @property
+    def is_suspended(self) -> bool:
+        """A cell waits in a host call, whoever has claimed the session."""
+        return self._suspension is not None
+
+    @property
     def is_over(self) -> bool:
         """Nothing is left of it. While a request runs, the request finds out itself and may take a new process."""
         return self.lost or (self.process.gone and self.state is not State.RUNNING)
@@ -245,6 +253,19 @@ class Session:
     def abandoned_for(self, now: float) -> float:
         """Seconds without a sign of life while suspended."""
         return 0.0 if self._suspension is None else now - self._suspension.last_sign_of_life
+
+    def become_branch_of(self, source: Session) -> HostCall | None:
+        """Take over what the process, a fork of the claimed `source`'s, already holds; the call in which it waits."""
+        self.cell, self.memory_bytes = source.cell, source.memory_bytes
+        self._completed, self._begun, self._pristine = source._completed, source._begun, source._pristine
+        self.process.unreported = source.process.unreported
+        waiting = source._suspension
+        if waiting is None:
+            return None
+        call = waiting.call.model_copy(update={"id": secrets.token_hex(16)})
+        self._suspension = replace(waiting, call=call, last_sign_of_life=time.monotonic(), reseed=True)
+        self.state = State.SUSPENDED
+        return call
 
     def close(self) -> None:
         self.lost = True
@@ -338,7 +359,7 @@ class Session:
         reply = self._base(Status.SUSPENDED, outcome.head, call)
         reply.call = HostCall(id=secrets.token_hex(16), name=call.name, payload=call.payload)
         left = max(0.001, seconds - float(outcome.head.get("ran", 0.0)))
-        self._suspension = _Suspension(reply.call.id, left, locals_mode, time.monotonic())
+        self._suspension = _Suspension(reply.call, left, locals_mode, time.monotonic())
         self.state = State.SUSPENDED
         return reply
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import subprocess
 import sys
 from collections import deque
@@ -83,6 +84,17 @@ class Spawner:
                 break
         else:
             process = self._spawn()
+        return await self._until_ready(process)
+
+    async def branch(self, source: SessionProcess, *, suspended: bool) -> SessionProcess:
+        """A process with a copy of the guest of `source`. ProcessError if none can be had, or if its guest is not
+        (or no longer) suspended as expected."""
+        process, theirs = self._connect()
+        source.branch(theirs.fileno(), suspended=suspended)
+        theirs.close()
+        return await self._until_ready(process)
+
+    async def _until_ready(self, process: SessionProcess) -> SessionProcess:
         try:
             async with asyncio.timeout(SPAWN_TIMEOUT_SECONDS):
                 await asyncio.shield(process.ready)
@@ -154,6 +166,14 @@ class Spawner:
     def _spawn(self) -> SessionProcess:
         if self._control is None or self._control.closed or not self.is_ready:
             raise ProcessError("the zygote is not ready; try again in a moment")
+        process, theirs = self._connect()
+        self._number = (self._number + 1) % SESSION_NUMBERS
+        self._control.send({"t": "spawn", "number": self._number}, descriptors=[theirs.fileno()])
+        theirs.close()
+        return process
+
+    def _connect(self) -> tuple[SessionProcess, socket.socket]:
+        """A process that is yet to be forked, and its end of the socket."""
         try:
             ours, theirs = socket_pair()
         except OSError as error:
@@ -162,10 +182,7 @@ class Spawner:
         process.attach(Channel(ours, process.received, process.ended))
         self._starting.add(process)
         process.ready.add_done_callback(lambda _: self._starting.discard(process))
-        self._number = (self._number + 1) % SESSION_NUMBERS
-        self._control.send({"t": "spawn", "number": self._number}, descriptors=[theirs.fileno()])
-        theirs.close()
-        return process
+        return process, theirs
 
     def _refill(self) -> None:
         while self.is_ready and not self._closing and len(self._spares) < self._wanted_spares:

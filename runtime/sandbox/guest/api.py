@@ -2,7 +2,7 @@
 
 from sandbox.door import door
 from sandbox.state import session
-from sandbox.trusted import dumps, isinstance_, len_, loads, str_, text
+from sandbox.trusted import dumps, isinstance_, len_, loads, reseed_random, str_, text
 
 CALL_BYTES = 16 << 20
 EVENTS = 10_000
@@ -25,6 +25,8 @@ def call(name, payload):
         raise ValueError(f"a host call takes at most {CALL_BYTES} bytes; call it with parts")
     message = {"name": text(name), "payload": payload, **session.take_output()}
     reply = loads(door(b"C", dumps(message).encode()))
+    if "reseed" in reply:
+        reseed_random()
     if "error" in reply:
         raise RuntimeError(reply["error"])
     return reply["result"]

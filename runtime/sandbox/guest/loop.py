@@ -12,7 +12,7 @@ from sandbox.event_loop import install_event_loop
 from sandbox.names import locals_of
 from sandbox.output import CappedOutput
 from sandbox.state import session
-from sandbox.trusted import compile_, dumps, exec_, loads, print_exception, type_
+from sandbox.trusted import compile_, dumps, exec_, loads, print_exception, reseed_random, type_
 from sandbox.variables import get, put
 
 PRELOADED = (
@@ -42,10 +42,16 @@ def begin(options):
 
 def warm(_):
     """Fresh randomness for this process, and the pages of a first cell touched before a client waits for them."""
-    random.seed(int.from_bytes(os.urandom(32), "little"))
+    reseed_random()
     run({"code": "1", "cell": 0, "locals": "summary", "prelude": False})
     linecache.cache.pop("<cell 0>", None)
     return touch({})
+
+
+def reseed(_):
+    """In a branch: other random numbers than those of the session that it was forked from."""
+    reseed_random()
+    return {"status": "ok"}
 
 
 def touch(_):
@@ -65,7 +71,7 @@ def touch_pages():
     dumps({"status": "ok", "locals": locals_of("none")})
 
 
-OPERATIONS = {"run": run, "put": put, "get": get, "warm": warm, "touch": touch}
+OPERATIONS = {"run": run, "put": put, "get": get, "warm": warm, "touch": touch, "reseed": reseed}
 
 
 def serve():

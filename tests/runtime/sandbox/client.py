@@ -14,7 +14,16 @@ from urllib.parse import quote
 
 import aiohttp
 
-from runtime.wire import CellReply, ErrorCode, ErrorDetail, SessionInfo, SessionReply, TouchReply, VariableReply
+from runtime.wire import (
+    CellReply,
+    ErrorCode,
+    ErrorDetail,
+    ForkReply,
+    SessionInfo,
+    SessionReply,
+    TouchReply,
+    VariableReply,
+)
 from tests.runtime.sandbox.samples import parse_metrics
 from tests.runtime.sandbox.server import KEYS, SandboxServer
 
@@ -115,6 +124,13 @@ class SandboxClient:
         reply = await self.request("POST", f"/sessions/{session_id}/interrupt")
         assert reply.status == 200, reply.body[:500]
         return CellReply.model_validate_json(reply.body)
+
+    async def fork(self, source: str, **fields: Any) -> ForkReply:
+        reply = await self.request("POST", f"/sessions/{source}/fork", json=fields)
+        assert reply.status == 201, reply.body[:500]
+        made = ForkReply.model_validate_json(reply.body)
+        self._made.add(made.session_id)
+        return made
 
     async def touch(self, *ids: str) -> TouchReply:
         reply = await self.request("POST", "/sessions/touch", json={"ids": ids})
