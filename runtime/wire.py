@@ -62,6 +62,7 @@ class ErrorCode(StrEnum):
     SLOW_REQUEST = "slow_request"  # 408
     BUSY = "busy"  # 409 another request runs or the session is suspended
     CALL_MISMATCH = "call_mismatch"  # 409 wrong, repeated or outdated call id
+    SEALED = "sealed"  # 409 the session takes variables and forks only
     NOT_RUNNING = "not_running"  # 409 there is no cell to interrupt
     TOO_LARGE = "too_large"  # 413
     PRELUDE_FAILED = "prelude_failed"  # 422 `details` is the CellReply
@@ -141,6 +142,13 @@ class SessionRequest(_Request):
     checkpoint: CheckpointPolicy = CheckpointPolicy.CELL
     seed: int | None = Field(default=None, ge=0, lt=2**64)  # for `random`; None = from the system
     limits: SessionLimits = Field(default_factory=SessionLimits)
+    sealed: bool = False  # takes PUT and fork only, never code: what was put in is what every branch begins with
+
+    @model_validator(mode="after")
+    def _check_sealed_without_prelude(self) -> Self:
+        if self.sealed and self.prelude is not None:
+            raise ValueError("a sealed session runs no code, so it has no prelude; run it in the branches")
+        return self
 
 
 class ResumeRequest(_Request):
@@ -153,7 +161,7 @@ class ResumeRequest(_Request):
 
 
 class ForkRequest(_Request):
-    """Branches an idle or suspended session: the state is copied, the random numbers are not."""
+    """Branches an idle or suspended session: the state is copied, the random numbers and a seal are not."""
 
     session_id: str | None = Field(default=None, pattern=SESSION_ID_PATTERN)  # of the branch; None = made here
 
@@ -265,6 +273,7 @@ class SessionInfo(_Body):
     state: Literal["idle", "running", "suspended"]
     cell: int
     checkpoint: CheckpointPolicy
+    sealed: bool
     idle_seconds: float
     age_seconds: float
 

@@ -84,7 +84,7 @@ class Registry:
     async def fork(self, source: Session, session_id: str | None) -> tuple[Session, HostCall | None]:
         """A branch of the claimed `source`, and the call in which it waits. Refused like a new session, but 429 if no
         process can be had: a session and its branches share a bound."""
-        options = replace(source.options, seed=None)
+        options = replace(source.options, seed=None, sealed=False)
         branching = partial(self._spawner.branch, source.process, suspended=source.is_suspended)
         try:
             branch = await self._make(source.owner, session_id, options, branching)

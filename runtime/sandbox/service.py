@@ -130,6 +130,7 @@ class SandboxService:
         if request.session_id is None:
             return await self._execute_once(registry, owner, request, batch)
         session, created = await self._find_or_create(registry, owner, request)
+        _refuse_if_sealed(session)
         if request.request_id is not None and session.last_request is not None:
             last_id, last_reply = session.last_request
             if last_id == request.request_id:
@@ -170,6 +171,7 @@ class SandboxService:
             state=session.state.value,
             cell=session.cell,
             checkpoint=session.options.checkpoint,
+            sealed=session.options.sealed,
             idle_seconds=0.0 if session.state is State.RUNNING else now - session.used_at,
             age_seconds=now - session.created_at,
         )
@@ -233,6 +235,7 @@ class SandboxService:
     async def get_variable(self, owner: str, session_id: str, name: str) -> OutgoingVariable:
         registry = self._ready_registry()
         session = registry.get(owner, session_id)
+        _refuse_if_sealed(session)
         with registry.claimed(session):
             async with self.admission.slot(owner):
                 return await session.get(name, self.settings.variable_bytes)
@@ -250,7 +253,9 @@ class SandboxService:
     def _options(self, request: SessionRequest) -> SessionOptions:
         memory = self._within("memory", request.limits.memory, self.settings.memory_bytes)
         output = self._within("output", request.limits.output, self.settings.output_bytes)
-        return SessionOptions(tuple(request.host_functions), request.checkpoint, output, memory, request.seed)
+        return SessionOptions(
+            tuple(request.host_functions), request.checkpoint, output, memory, request.seed, request.sealed
+        )
 
     def _within(self, name: str, asked: int | None, pool: int) -> int:
         if asked is not None and asked > pool:
@@ -296,6 +301,11 @@ class SandboxService:
         metrics.memory.set_function(registry.guest_memory)
         for state in State:
             metrics.sessions.labels(state.value).set_function(partial(registry.count, state))
+
+
+def _refuse_if_sealed(session: Session) -> None:
+    if session.options.sealed:
+        raise RequestError(ErrorCode.SEALED, f"session {session.id} is sealed; fork it and use the branch")
 
 
 @contextlib.contextmanager

@@ -67,6 +67,7 @@ class SessionOptions:
     output_bytes: int
     memory_bytes: int
     seed: int | None = None
+    sealed: bool = False
 
 
 @dataclass
