@@ -13,6 +13,7 @@ particular pool. Paths and status codes:
     POST   /sessions/touch                   TouchRequest    -> TouchReply
     PUT    /sessions/{id}/variables/{name}   text/plain (UTF-8) -> str, application/json -> value; VariableReply
     GET    /sessions/{id}/variables/{name}   -> text/plain for a str, application/json for any other JSON value
+    GET    /openapi.json                     -> all of this as OpenAPI 3.1, without a key
 
 What guest code does wrong is a field of `CellReply`, never an HTTP error. HTTP errors carry `ErrorBody`.
 Sizes are bytes, times are seconds, on the host's clock, unless a field says otherwise.

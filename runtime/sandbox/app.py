@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from runtime.keyring import KeyRing
 from runtime.sandbox.errors import RequestError
+from runtime.sandbox.openapi import build_document
 from runtime.sandbox.service import SandboxService
 from runtime.sandbox.variables import Kind, receive_variable
 from runtime.web import operations_paths, request_id_middleware, set_request_id
@@ -36,6 +37,7 @@ MAX_REQUEST: Final = 24 << 20  # a resume with the largest answer; code has its 
 MAX_CODE: Final = 1 << 20
 MAX_PLAIN_REQUEST: Final = 8 << 20  # any other body: code with every character escaped, and room
 MAX_PROBLEMS: Final = 20  # of a malformed body that its error lists
+OPENAPI_PATH: Final = "/openapi.json"
 READ_SECONDS: Final = 60.0
 READING: Final = web.AppKey("read_seconds", float)
 SERVICE: Final = web.AppKey("service", SandboxService)
@@ -64,6 +66,7 @@ def create_app(service: SandboxService, keys: KeyRing | None, read_seconds: floa
     app[READING] = read_seconds
     app.on_response_prepare.append(set_request_id)
     app.on_response_prepare.append(_set_load)
+    app.router.add_get(OPENAPI_PATH, get_openapi)
     app.router.add_post("/execute", execute)
     app.router.add_post("/sessions", create_session)
     app.router.add_post("/sessions/touch", touch_sessions)
@@ -75,6 +78,10 @@ def create_app(service: SandboxService, keys: KeyRing | None, read_seconds: floa
     app.router.add_put("/sessions/{id}/variables/{name}", put_variable)
     app.router.add_get("/sessions/{id}/variables/{name}", get_variable)
     return app
+
+
+async def get_openapi(_: web.Request) -> web.Response:
+    return web.json_response(build_document())
 
 
 async def execute(request: web.Request) -> web.Response:
@@ -164,7 +171,7 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
 
 
 def _authentication(keys: KeyRing | None) -> Middleware:
-    open_paths = operations_paths()
+    open_paths = operations_paths() | {OPENAPI_PATH}
 
     @web.middleware
     async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
