@@ -31,11 +31,12 @@ test: guest ## everything that runs on this machine: unit, services with real WA
 	@$(BIN)/python -m tests.controlplane.binaries
 	@$(BIN)/pytest
 
-check: .venv/installed ## format, lint, types, import contracts
+check: .venv/installed ## format, lint, types, import contracts, samples
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@for sample in config/samples/*.yaml; do $(BIN)/rlmctl render -f "$$sample" >/dev/null && echo "renders: $$sample"; done
 
 clean: ## remove what was made in this folder, the virtual environment included
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build

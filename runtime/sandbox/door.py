@@ -95,8 +95,7 @@ class Door:
             raise RuntimeError("the guest is not bound yet")
         return self._guest
 
-    # --- what an answer of the guest answers
-    # ---------------------------------------------------------------------------
+    # --- what an answer of the guest answers ---
 
     def _after_boot(self, _: bytes) -> bytes:
         """The guest is ready: this is the zygote until the call returns in a child."""
@@ -177,8 +176,7 @@ class Door:
         self._outgoing = self.guest.memory.read(address, length)
         return b"1"
 
-    # --- requests
-    # ------------------------------------------------------------------------------------------------------
+    # --- requests ---
 
     def _next_request(self) -> bytes:
         """Block for the next request; take the checkpoint that policy `idle` owes when nothing comes."""
@@ -250,8 +248,7 @@ class Door:
             os.close(descriptor)
         self._descriptors = []
 
-    # --- the clock
-    # -----------------------------------------------------------------------------------------------------
+    # --- the clock ---
 
     def _resume(self) -> None:
         self._started = time.perf_counter()

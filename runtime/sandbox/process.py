@@ -60,6 +60,7 @@ class SessionProcess:
     def __init__(self, on_gone: Callable[[SessionProcess], None]) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.gone = False
+        self._closed = False  # by the server: nobody wants it any more
         self.pid: int | None = None
         self._pidfd: int | None = None
         self._channel: Channel | None = None
@@ -106,7 +107,7 @@ class SessionProcess:
 
     def close(self) -> None:
         """End the process and its checkpoint: both see the socket's end, and a head that runs is killed."""
-        self.gone = True
+        self.gone = self._closed = True
         if self._channel is not None:
             self._channel.close()
         self.kill(End.INTERRUPTED)
@@ -147,7 +148,8 @@ class SessionProcess:
 
     async def _exchange(self, head: Head, body: bytes, seconds: float | None, descriptors: Sequence[int]) -> Outcome:
         if self.gone or self._channel is None:
-            return Ended(End.DIED, self._why or "the process had ended before", None)
+            end = End.INTERRUPTED if self._closed else End.DIED
+            return Ended(end, self._why or "the process had ended before", None)
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
         self._killed_for = None
