@@ -87,6 +87,11 @@ class SessionProcess:
             return missed
         return await self._exchange({"t": "result"}, body, seconds, ())
 
+    def branch(self, descriptor: int, *, suspended: bool) -> None:
+        """Tell the process to fork a branch onto the socket `descriptor`; it does so only if it is (not) suspended."""
+        if self._channel is not None:
+            self._channel.send({"t": "fork", "suspended": suspended}, descriptors=[descriptor])
+
     def kill(self, end: End) -> None:
         """SIGKILL the head; whoever waits for its outcome is told `end`, whatever the head still says."""
         if self._killed_for is None:
@@ -94,6 +99,11 @@ class SessionProcess:
         if self._pidfd is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Interrupt the request that is under way, if there is one; whoever waits for its outcome is told so."""
+        if self._waiter is not None and not self._waiter.done():
+            self.kill(End.INTERRUPTED)
 
     def close(self) -> None:
         """End the process and its checkpoint: both see the socket's end, and a head that runs is killed."""

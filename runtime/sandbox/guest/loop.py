@@ -3,8 +3,6 @@
 import gc
 import linecache
 import os
-import random
-import sys
 
 from sandbox.api import host_function
 from sandbox.cell import run
@@ -13,6 +11,7 @@ from sandbox.event_loop import install_event_loop
 from sandbox.figures import expect_figures
 from sandbox.names import locals_of
 from sandbox.output import CappedOutput
+from sandbox.randomness import reseed, seed
 from sandbox.state import session
 from sandbox.trusted import compile_, dumps, exec_, loads, print_exception, type_
 from sandbox.variables import get, put
@@ -42,21 +41,18 @@ def begin(options):
         seed(options["seed"])
 
 
-def seed(number):
-    """The generators of `random` and, where it is loaded, of `numpy.random`."""
-    random.seed(number)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        words = [number >> shift & 0xFFFFFFFF for shift in range(0, max(number.bit_length(), 1), 32)]
-        numpy.random.seed(words if len(words) > 1 else number)  # a small seed as a cell would give it
-
-
 def warm(_):
     """Fresh randomness for this process, and the pages of a first cell touched before a client waits for them."""
-    seed(int.from_bytes(os.urandom(32), "little"))
+    reseed()
     run({"code": "1", "cell": 0, "locals": "summary", "prelude": False})
     linecache.cache.pop("<cell 0>", None)
     return touch({})
+
+
+def reseed_branch(_):
+    """In a branch: other random numbers than those of the session that it was forked from."""
+    reseed()
+    return {"status": "ok"}
 
 
 def touch(_):
@@ -76,7 +72,7 @@ def touch_pages():
     dumps({"status": "ok", "locals": locals_of("none")})
 
 
-OPERATIONS = {"run": run, "put": put, "get": get, "warm": warm, "touch": touch}
+OPERATIONS = {"run": run, "put": put, "get": get, "warm": warm, "touch": touch, "reseed": reseed_branch}
 
 
 def serve(preloaded):
