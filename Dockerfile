@@ -1,4 +1,4 @@
-# The three images, one target each: operator, inference, sandbox. `make images` builds them (docs/design/0006).
+# The three images, one target each: operator, inference, sandbox. `make images` builds them (docs/design/0007).
 #
 # The base needs Python 3.11 with venv, CA certificates and libseccomp2, which any Debian with apt has. Packages come by
 # hash from requirements/; where from is the builder's setting.

@@ -32,13 +32,15 @@ test: guest ## everything that runs on this machine: unit, services with real WA
 	@$(BIN)/python -m tests.controlplane.binaries
 	@$(BIN)/pytest
 
-check: .venv/installed ## format, lint, types, import contracts
+check: .venv/installed ## format, lint, types, import contracts, samples
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@for sample in config/samples/*.yaml; do $(BIN)/rlmctl render -f "$$sample" >/dev/null && echo "renders: $$sample"; done
 
-IMAGE_TOOL ?= $(shell for tool in docker buildah; do command -v $$tool && break; done)
+# docker only with a running engine behind it.
+IMAGE_TOOL ?= $(shell docker info >/dev/null 2>&1 && echo docker || command -v buildah)
 IMAGE_OPTIONS ?=
 
 images: ## build the container images rlm-operator/{operator,inference,sandbox} with docker or buildah (IMAGE_TOOL, IMAGE_OPTIONS)

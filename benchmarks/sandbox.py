@@ -30,6 +30,7 @@ from benchmarks.server import running_sandbox
 PACE_SECONDS = 0.03
 CONTEXT_CHARACTERS = 40_000_000
 BURST_CELLS = 50
+BURSTS = 30
 MEMORY_SESSIONS = 40
 RESULTS = Path(__file__).parent / "results"
 
@@ -172,7 +173,7 @@ async def context_rows(sandbox: Sandbox, samples: int) -> dict[str, Any]:
             for name, times in paced.items():
                 times.extend(await cells(sandbox, f"{name}-{policy}", 1, PACE_SECONDS))
         burst: dict[str, list[float]] = {"empty": [], "full": []}
-        for _ in range(8):
+        for _ in range(BURSTS):
             for name, times in burst.items():
                 started = time.perf_counter()
                 await cells(sandbox, f"{name}-{policy}", BURST_CELLS, 0)

@@ -33,8 +33,9 @@ class KeyRing:
         """Raise KeyFolderError unless at least one key is there. Called at start: no keys, no service."""
         self._refresh()
         if not self._digests:
+            where = "no folder of keys is named" if self._folder is None else f"no keys in {self._folder}"
             raise KeyFolderError(
-                f"no keys in {self._folder}: put one file per caller there (file name = key name, content = key), "
+                f"{where}: put one file per caller into a folder (file name = key name, content = key), "
                 "or set the authentication mode to Disabled"
             )
 

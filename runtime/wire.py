@@ -8,9 +8,12 @@ particular pool. Paths and status codes:
     GET    /sessions/{id}                    -> SessionInfo
     DELETE /sessions/{id}                    -> 204, idempotent
     POST   /sessions/{id}/resume             ResumeRequest   -> CellReply
+    POST   /sessions/{id}/interrupt          -> CellReply, which the waiting request gets too; 409 `not_running`
+    POST   /sessions/{id}/fork               ForkRequest     -> ForkReply (201)
     POST   /sessions/touch                   TouchRequest    -> TouchReply
     PUT    /sessions/{id}/variables/{name}   text/plain (UTF-8) -> str, application/json -> value; VariableReply
     GET    /sessions/{id}/variables/{name}   -> text/plain for a str, application/json for any other JSON value
+    GET    /openapi.json                     -> all of this as OpenAPI 3.1, without a key
 
 What guest code does wrong is a field of `CellReply`, never an HTTP error. HTTP errors carry `ErrorBody`.
 Sizes are bytes, times are seconds, on the host's clock, unless a field says otherwise.
@@ -19,12 +22,15 @@ Sizes are bytes, times are seconds, on the host's clock, unless a field says oth
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 SESSION_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 VARIABLE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
+
+MAX_CELLS: Final = 64
+"""Of one request: they share one slot of the pool."""
 
 LOAD_HEADER: Final = "x-sandbox-load"
 """On every reply: `running=2;queued=0;sessions=17;capacity=80` (decimal integers), for load-aware placement."""
@@ -57,6 +63,8 @@ class ErrorCode(StrEnum):
     SLOW_REQUEST = "slow_request"  # 408
     BUSY = "busy"  # 409 another request runs or the session is suspended
     CALL_MISMATCH = "call_mismatch"  # 409 wrong, repeated or outdated call id
+    SEALED = "sealed"  # 409 the session takes variables and forks only
+    NOT_RUNNING = "not_running"  # 409 there is no cell to interrupt
     TOO_LARGE = "too_large"  # 413
     PRELUDE_FAILED = "prelude_failed"  # 422 `details` is the CellReply
     LIMIT_EXCEEDED = "limit_exceeded"  # 422 asked for more than the pool allows
@@ -98,15 +106,25 @@ class CheckpointPolicy(StrEnum):
 
 
 class ExecuteRequest(_Request):
-    """One cell. Without `session_id` it runs in a fresh session that is discarded afterwards."""
+    """One cell, or several that run in order until one is not ok; exactly one of `code` and `cells`.
 
-    code: str
+    Without `session_id` they run in a fresh session that is discarded afterwards.
+    """
+
+    code: str | None = None
+    cells: Annotated[list[str], Field(min_length=1, max_length=MAX_CELLS, fail_fast=True)] | None = None
     session_id: str | None = Field(default=None, pattern=SESSION_ID_PATTERN)
     create: bool = True  # False: an unknown id is 404 `session_not_found`, never a silent empty session
     request_id: str | None = Field(default=None, max_length=128)  # same id as the last reply: that reply again
-    timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # running seconds; None = the pool's default
+    timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # running seconds of each; None = the pool's
     host_functions: HostFunctions | None = None  # names that suspend; fixed when the session is created
     locals: LocalsMode = LocalsMode.SUMMARY
+
+    @model_validator(mode="after")
+    def _check_one_of_code_and_cells(self) -> Self:
+        if (self.code is None) == (self.cells is None):
+            raise ValueError("give exactly one of code and cells")
+        return self
 
 
 class SessionLimits(_Request):
@@ -125,6 +143,13 @@ class SessionRequest(_Request):
     checkpoint: CheckpointPolicy = CheckpointPolicy.CELL
     seed: int | None = Field(default=None, ge=0, lt=2**64)  # for `random`; None = from the system
     limits: SessionLimits = Field(default_factory=SessionLimits)
+    sealed: bool = False  # takes PUT and fork only, never code: what was put in is what every branch begins with
+
+    @model_validator(mode="after")
+    def _check_sealed_without_prelude(self) -> Self:
+        if self.sealed and self.prelude is not None:
+            raise ValueError("a sealed session runs no code, so it has no prelude; run it in the branches")
+        return self
 
 
 class ResumeRequest(_Request):
@@ -134,6 +159,12 @@ class ResumeRequest(_Request):
     result: str | None = None
     error: str | None = None
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # replaces what is left of the cell's time
+
+
+class ForkRequest(_Request):
+    """Branches an idle or suspended session: the state is copied, the random numbers and a seal are not."""
+
+    session_id: str | None = Field(default=None, pattern=SESSION_ID_PATTERN)  # of the branch; None = made here
 
 
 class TouchRequest(_Request):
@@ -211,6 +242,7 @@ class CellReply(_Body):
     timing: Timing = Field(default_factory=Timing)
     error: CellError | None = None
     call: HostCall | None = None
+    results: list[CellReply] | None = None  # of a request with `cells`: those that ran in it; this repeats the last
 
 
 class Capabilities(_Body):
@@ -228,11 +260,21 @@ class SessionReply(_Body):
     prelude: CellReply | None = None
 
 
+class ForkReply(_Body):
+    """201 of a fork. A branch that is suspended has no checkpoint before its cell has ended."""
+
+    session_id: str
+    cell: int
+    state: Literal["idle", "running", "suspended"]
+    call: HostCall | None = None  # in which the branch waits, with an id of its own
+
+
 class SessionInfo(_Body):
     session_id: str
     state: Literal["idle", "running", "suspended"]
     cell: int
     checkpoint: CheckpointPolicy
+    sealed: bool
     idle_seconds: float
     age_seconds: float
 

@@ -17,6 +17,7 @@ from rlm_operator.errors import SpecInvalidError
 from rlm_operator.inputs import Images, default_images
 from rlm_operator.render import render_all
 from rlm_operator.resource import Manifest, is_resource, parse_resource
+from rlmctl.errors import InputError
 
 STANDARD_INPUT = Path("-")
 
@@ -65,9 +66,10 @@ def render_command(
     images = Images(inference=inference_image or usual.inference, sandbox=sandbox_image or usual.sandbox)
     try:
         manifests = render_documents(file, images, namespace)
-    except (SpecInvalidError, OSError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error
+    except OSError as error:
+        raise InputError(f"--file {error.filename}: {error.strerror}") from error
+    except SpecInvalidError as error:
+        raise InputError(str(error)) from error
     typer.echo(to_yaml(manifests), nl=False)
 
 

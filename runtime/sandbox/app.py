@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from runtime.keyring import KeyRing
 from runtime.sandbox.errors import RequestError
+from runtime.sandbox.openapi import build_document
 from runtime.sandbox.service import SandboxService
 from runtime.sandbox.variables import Kind, receive_variable
 from runtime.web import operations_paths, request_id_middleware, set_request_id
@@ -26,6 +27,7 @@ from runtime.wire import (
     ErrorCode,
     ErrorDetail,
     ExecuteRequest,
+    ForkRequest,
     ResumeRequest,
     SessionRequest,
     TouchRequest,
@@ -35,6 +37,7 @@ MAX_REQUEST: Final = 24 << 20  # a resume with the largest answer; code has its 
 MAX_CODE: Final = 1 << 20
 MAX_PLAIN_REQUEST: Final = 8 << 20  # any other body: code with every character escaped, and room
 MAX_PROBLEMS: Final = 20  # of a malformed body that its error lists
+OPENAPI_PATH: Final = "/openapi.json"
 READ_SECONDS: Final = 60.0
 READING: Final = web.AppKey("read_seconds", float)
 SERVICE: Final = web.AppKey("service", SandboxService)
@@ -63,20 +66,27 @@ def create_app(service: SandboxService, keys: KeyRing | None, read_seconds: floa
     app[READING] = read_seconds
     app.on_response_prepare.append(set_request_id)
     app.on_response_prepare.append(_set_load)
+    app.router.add_get(OPENAPI_PATH, get_openapi)
     app.router.add_post("/execute", execute)
     app.router.add_post("/sessions", create_session)
     app.router.add_post("/sessions/touch", touch_sessions)
     app.router.add_get("/sessions/{id}", get_session)
     app.router.add_delete("/sessions/{id}", delete_session)
     app.router.add_post("/sessions/{id}/resume", resume_session)
+    app.router.add_post("/sessions/{id}/interrupt", interrupt_session)
+    app.router.add_post("/sessions/{id}/fork", fork_session)
     app.router.add_put("/sessions/{id}/variables/{name}", put_variable)
     app.router.add_get("/sessions/{id}/variables/{name}", get_variable)
     return app
 
 
+async def get_openapi(_: web.Request) -> web.Response:
+    return web.json_response(build_document())
+
+
 async def execute(request: web.Request) -> web.Response:
     body = await _parse(request, ExecuteRequest)
-    _check_code(body.code)
+    _check_code(body.code or "", *body.cells or ())
     return _json(await request.app[SERVICE].execute(request[OWNER], body))
 
 
@@ -98,6 +108,15 @@ async def delete_session(request: web.Request) -> web.Response:
 async def resume_session(request: web.Request) -> web.Response:
     body = await _parse(request, ResumeRequest, MAX_REQUEST)
     return _json(await request.app[SERVICE].resume(request[OWNER], _session_id(request), body))
+
+
+async def interrupt_session(request: web.Request) -> web.Response:
+    return _json(await request.app[SERVICE].interrupt(request[OWNER], _session_id(request)))
+
+
+async def fork_session(request: web.Request) -> web.Response:
+    body = await _parse(request, ForkRequest)
+    return _json(await request.app[SERVICE].fork(request[OWNER], _session_id(request), body), status=201)
 
 
 async def touch_sessions(request: web.Request) -> web.Response:
@@ -152,7 +171,7 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
 
 
 def _authentication(keys: KeyRing | None) -> Middleware:
-    open_paths = operations_paths()
+    open_paths = operations_paths() | {OPENAPI_PATH}
 
     @web.middleware
     async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -203,8 +222,8 @@ async def _reading(request: web.Request) -> AsyncIterator[None]:
         raise RequestError(ErrorCode.SLOW_REQUEST, f"the body did not arrive within {seconds:g} s") from None
 
 
-def _check_code(code: str) -> None:
-    if len(code) > MAX_CODE:
+def _check_code(*cells: str) -> None:
+    if sum(map(len, cells)) > MAX_CODE:
         raise RequestError(ErrorCode.TOO_LARGE, f"code may have {MAX_CODE} characters; put data into a variable")
 
 

@@ -34,11 +34,17 @@ class Taken:
 class Checkpoint:
     """The newest checkpoint of this process, if it has one."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, zygote: int) -> None:
         self._sock = sock
         self._pipe: int | None = None
-        self._zygote = os.getppid()
+        self.zygote = zygote
         self.epoch = 0
+
+    def leave(self) -> Checkpoint:
+        """In a branch: the checkpoint belongs to the process that it was forked from; here is one to begin with."""
+        if self._pipe is not None:
+            os.close(self._pipe)
+        return Checkpoint(self._sock, self.zygote)
 
     def take(self, cell: int) -> Taken:
         """Fork. In the head it returns at once; a refused fork leaves an older checkpoint in place.
@@ -82,7 +88,7 @@ class Checkpoint:
         # The head's descriptors close before it is reaped: a parent-death signal set now would fire at once.
         while os.getppid() == head:
             time.sleep(REPARENTING_POLL_SECONDS)
-        if os.getppid() != self._zygote:
+        if os.getppid() != self.zygote:
             os._exit(0)  # without the zygote nobody would end this process with the server
         die_with_parent()
 

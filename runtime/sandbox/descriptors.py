@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 
 from runtime.sandbox.errno import Errno, WasiError
-from runtime.sandbox.filesystem import File, FileSystem
+from runtime.sandbox.filesystem import EPOCH_1980_NS, File, FileSystem
 from runtime.sandbox.guest_image import HOST_MOUNT
 
 DOOR = f"{HOST_MOUNT}/door"
@@ -93,13 +93,13 @@ class DescriptorTable:
 def pack_filestat(files: FileSystem, path: str, file: File | None) -> bytes:
     """`filestat` of an open file, or of what is at `path`. WasiError NOENT if nothing is."""
     if file is not None:
-        return pack_inode(file.inode, REGULAR_FILE, len(file.data))
+        return pack_inode(file.inode, REGULAR_FILE, len(file.data), file.modified_ns)
     inode = files.directory_inode(path)
     if inode is None:
         raise WasiError(Errno.NOENT)
     return pack_inode(inode, DIRECTORY, 0)
 
 
-def pack_inode(inode: int, kind: int, size: int) -> bytes:
-    """Device 1, one link, no times."""
-    return struct.pack("<QQB7xQQQQQ", 1, inode, kind, 1, size, 0, 0, 0)
+def pack_inode(inode: int, kind: int, size: int, modified_ns: int = EPOCH_1980_NS) -> bytes:
+    """Device 1, one link, one time for access, modification and change."""
+    return struct.pack("<QQB7xQQQQQ", 1, inode, kind, 1, size, modified_ns, modified_ns, modified_ns)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from runtime.sandbox.branch import fork_branch
 from runtime.sandbox.checkpoint import Checkpoint
 from runtime.sandbox.engine import Guest
 from runtime.sandbox.frames import MAX_BODY, Head, receive, send
@@ -27,6 +28,7 @@ TOUCH_SECONDS: Final = 5.0  # nobody waits for a touch, so nobody would stop gue
 
 WARM_REQUEST: Final = b'{"op": "warm"}'
 TOUCH_REQUEST: Final = b'{"op": "touch"}'
+RESEED_REQUEST: Final = b'{"op": "reseed"}'
 
 
 class Door:
@@ -93,18 +95,26 @@ class Door:
             raise RuntimeError("the guest is not bound yet")
         return self._guest
 
-    # --- what an answer of the guest answers
-    # ---------------------------------------------------------------------------
+    # --- what an answer of the guest answers ---
 
     def _after_boot(self, _: bytes) -> bytes:
         """The guest is ready: this is the zygote until the call returns in a child."""
         self._sock = self._wait_in_zygote()
-        self._checkpoint = Checkpoint(self._sock)
+        self._checkpoint = Checkpoint(self._sock, os.getppid())
         self._answering = self._after_warm
         return WARM_REQUEST
 
     def _after_warm(self, _: bytes) -> bytes:
         self._answering = self._after_request
+        send(self.sock, {"t": "hello"})
+        return self._next_request()
+
+    def _after_reseed(self, _: bytes) -> bytes:
+        """A branch of an idle session is ready once a failure of its first cell loses nothing."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        self._answering = self._after_request
+        if self._policy is not CheckpointPolicy.OFF:
+            self._take_checkpoint()
         send(self.sock, {"t": "hello"})
         return self._next_request()
 
@@ -139,7 +149,9 @@ class Door:
         self._uncovered_call = True
         send(self.sock, {"t": "call", **self._pause()}, payload)
         while True:
-            head, body, _ = receive(self.sock)
+            head, body, descriptors = receive(self.sock)
+            if head["t"] == "fork" and self._branch(descriptors[0], wanted=head["suspended"]):
+                send(self.sock, {"t": "hello"})
             if head["t"] == "result" and head["epoch"] == self.checkpoint.epoch:
                 self._resume()
                 return body
@@ -164,8 +176,7 @@ class Door:
         self._outgoing = self.guest.memory.read(address, length)
         return b"1"
 
-    # --- requests
-    # ------------------------------------------------------------------------------------------------------
+    # --- requests ---
 
     def _next_request(self) -> bytes:
         """Block for the next request; take the checkpoint that policy `idle` owes when nothing comes."""
@@ -179,9 +190,26 @@ class Door:
             head, body, self._descriptors = receive(self.sock)
             if head["t"] == "exit":
                 os._exit(0)
+            if head["t"] == "fork":
+                branching, self._descriptors = self._descriptors, []
+                if self._branch(branching[0], wanted=not head["suspended"]):
+                    signal.setitimer(signal.ITIMER_REAL, TOUCH_SECONDS)
+                    self._answering = self._after_reseed
+                    return RESEED_REQUEST
             if head["t"] == "request" and head["epoch"] == self.checkpoint.epoch and self._accept(head):
                 return body
             self._release_descriptors()
+
+    def _branch(self, descriptor: int, *, wanted: bool) -> bool:
+        """True in the branch, which has no checkpoint yet. Not `wanted`: the server did not know yet that this process
+        was promoted, and gets no branch."""
+        if not wanted:
+            os.close(descriptor)
+            return False
+        if not fork_branch(self.sock, descriptor, self.checkpoint.zygote):
+            return False
+        self._checkpoint = self.checkpoint.leave()
+        return True
 
     def _accept(self, head: Head) -> bool:
         """Before a request: what is not covered yet and would be missed is covered first.
@@ -220,8 +248,7 @@ class Door:
             os.close(descriptor)
         self._descriptors = []
 
-    # --- the clock
-    # -----------------------------------------------------------------------------------------------------
+    # --- the clock ---
 
     def _resume(self) -> None:
         self._started = time.perf_counter()

@@ -23,7 +23,7 @@ from wasmtime import _ffi as ffi  # `Config` has no property for the target
 
 from runtime.sandbox.descriptors import DOOR
 from runtime.sandbox.filesystem import FileSystem
-from runtime.sandbox.guest_image import HOST_MOUNT, PROGRAM, WRITABLE_MOUNT, GuestImage, artifact_path
+from runtime.sandbox.guest_image import HOST_MOUNT, WRITABLE_MOUNT, GuestImage, artifact_path
 from runtime.sandbox.linear_memory import LinearMemory
 from runtime.sandbox.output_capture import OutputCapture
 from runtime.sandbox.wasi import Preview1
@@ -110,7 +110,7 @@ class Guest:
         self.memory = LinearMemory()
         self._store = Store(engine)
         self.limit_memory(memory_limit)
-        arguments = [*image.arguments, PROGRAM] if image.entry == "command" else [*image.arguments]
+        arguments = [*image.arguments, image.program] if image.entry == "command" else [*image.arguments]
         self._wasi = Preview1(
             memory=self.memory,
             files=_build_files(image),
@@ -147,10 +147,12 @@ class Guest:
     def run(self) -> GuestEnd:
         """Run the program; returns only when the guest's program ends, which it never should."""
         try:
+            if self._image.extensions:
+                self._function("_initialize")(self._store)
             if self._image.entry == "command":
                 self._function("_start")(self._store)
             else:
-                source = PROGRAM.encode()
+                source = self._image.program.encode()
                 address = int(self._function("host_alloc")(self._store, len(source)))
                 self.memory.write(address, source)
                 self._function("turn")(self._store, address, len(source))
@@ -176,10 +178,12 @@ def _build_files(image: GuestImage) -> FileSystem:
     """The image's own files mapped read-only (shared by all forks), an empty writable folder, and the door."""
     files: dict[str, memoryview] = {DOOR: memoryview(b"")}
     files |= {path: memoryview(source) for path, source in image.guest_files().items()}
+    files |= {path: memoryview(content) for path, content in image.archived_files().items()}
     for path, resource in image.files.items():
         with image.resource(resource).open("rb") as file:
             files[path] = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    mounts = [WRITABLE_MOUNT, HOST_MOUNT, *dict.fromkeys(posixpath.dirname(path) for path in image.files)]
+    folders = dict.fromkeys(posixpath.dirname(path) for path in image.files)
+    mounts = [WRITABLE_MOUNT, HOST_MOUNT, *folders, *image.archives]
     return FileSystem(mounts, frozenset({WRITABLE_MOUNT}), files)
 
 

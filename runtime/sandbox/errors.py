@@ -24,6 +24,8 @@ STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.SLOW_REQUEST: 408,
     ErrorCode.BUSY: 409,
     ErrorCode.CALL_MISMATCH: 409,
+    ErrorCode.SEALED: 409,
+    ErrorCode.NOT_RUNNING: 409,
     ErrorCode.TOO_LARGE: 413,
     ErrorCode.PRELUDE_FAILED: 422,
     ErrorCode.LIMIT_EXCEEDED: 422,

@@ -8,12 +8,14 @@ everything is process memory, files are forked and rolled back with the rest of 
 from __future__ import annotations
 
 import posixpath
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runtime.sandbox.errno import Errno, WasiError
 
 MAX_ENTRIES = 10_000
+EPOCH_1980_NS = 315_532_800 * 10**9  # of what has no time of its own; zip archives know no earlier one
 
 
 @dataclass(slots=True)
@@ -22,6 +24,7 @@ class File:
     data: memoryview | bytearray  # a memoryview belongs to the image and is read-only
     descriptors: int = 0  # open ones; an unlinked file counts against the capacity until the last is closed
     linked: bool = True
+    modified_ns: int = EPOCH_1980_NS
 
 
 class FileSystem:
@@ -53,7 +56,7 @@ class FileSystem:
     def create(self, path: str) -> File:
         """A new empty file."""
         self._check_new(path)
-        self._files[path] = file = File(self._next_inode(), bytearray())
+        self._files[path] = file = File(self._next_inode(), bytearray(), modified_ns=time.time_ns())
         return file
 
     def write(self, file: File, position: int, data: bytes) -> None:
@@ -62,6 +65,7 @@ class FileSystem:
         if end > len(file.data):
             self.resize(file, end)
         self._bytearray(file)[position:end] = data
+        file.modified_ns = time.time_ns()
 
     def resize(self, file: File, length: int) -> None:
         content = self._bytearray(file)
@@ -73,6 +77,7 @@ class FileSystem:
         else:
             del content[length:]
         self._used += growth
+        file.modified_ns = time.time_ns()
 
     def make_directory(self, path: str) -> None:
         self._check_new(path)

@@ -13,6 +13,7 @@ import os
 import resource
 import struct
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import pyseccomp
@@ -24,6 +25,8 @@ SIGKILL: Final = 9
 FIRST_SESSION_UID: Final = 200_000
 MAX_PROCESSES: Final = 64  # of one session's own uid: head, checkpoint, one of each in transition
 MAX_OPEN_FILES: Final = 16
+OOM_SCORE_FILE: Final = Path("/proc/self/oom_score_adj")
+OOM_SCORE: Final = "500"  # of -1000 to 1000: short of memory, the kernel takes a session before the server
 
 FORK_FLAGS: Final = 0x01200011  # CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | SIGCHLD: glibc's fork and nothing else
 PROT_EXEC: Final = 4
@@ -64,10 +67,13 @@ class Hardening:
     landlock: bytes | None
     seccomp: pyseccomp.SyscallFilter | None
     set_uid: bool
+    raise_oom_score: bool
     missing: list[str] = field(default_factory=list)
 
     def apply(self, session_number: int) -> None:
         """Irrevocable. The order matters: identity before no_new_privs has no effect on it, seccomp last."""
+        if self.raise_oom_score:
+            OOM_SCORE_FILE.write_text(OOM_SCORE, encoding="ascii")
         limits = {
             resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
             resource.RLIMIT_FSIZE: 0,
@@ -98,10 +104,13 @@ def prepare(cpu_shares: int) -> Hardening:
     set_uid = os.geteuid() == 0
     if not set_uid:
         missing.append("own uid per session: the service does not run as root")
+    raise_oom_score = os.access(OOM_SCORE_FILE, os.W_OK)
+    if not raise_oom_score:
+        missing.append(f"a higher oom_score_adj: {OOM_SCORE_FILE} cannot be written")
     landlock = _landlock_ruleset()
     if landlock is None:
         missing.append("Landlock: not offered by this kernel")
-    return Hardening(niceness(cpu_shares), landlock, _build_seccomp(), set_uid, missing)
+    return Hardening(niceness(cpu_shares), landlock, _build_seccomp(), set_uid, raise_oom_score, missing)
 
 
 def niceness(cpu_shares: int) -> int:

@@ -60,6 +60,7 @@ class SessionProcess:
     def __init__(self, on_gone: Callable[[SessionProcess], None]) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.gone = False
+        self._closed = False  # by the server: nobody wants it any more
         self.pid: int | None = None
         self._pidfd: int | None = None
         self._channel: Channel | None = None
@@ -86,6 +87,11 @@ class SessionProcess:
             return missed
         return await self._exchange({"t": "result"}, body, seconds, ())
 
+    def branch(self, descriptor: int, *, suspended: bool) -> None:
+        """Tell the process to fork a branch onto the socket `descriptor`; it does so only if it is (not) suspended."""
+        if self._channel is not None:
+            self._channel.send({"t": "fork", "suspended": suspended}, descriptors=[descriptor])
+
     def kill(self, end: End) -> None:
         """SIGKILL the head; whoever waits for its outcome is told `end`, whatever the head still says."""
         if self._killed_for is None:
@@ -94,9 +100,14 @@ class SessionProcess:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
+    def stop(self) -> None:
+        """Interrupt the request that is under way, if there is one; whoever waits for its outcome is told so."""
+        if self._waiter is not None and not self._waiter.done():
+            self.kill(End.INTERRUPTED)
+
     def close(self) -> None:
         """End the process and its checkpoint: both see the socket's end, and a head that runs is killed."""
-        self.gone = True
+        self.gone = self._closed = True
         if self._channel is not None:
             self._channel.close()
         self.kill(End.INTERRUPTED)
@@ -137,7 +148,8 @@ class SessionProcess:
 
     async def _exchange(self, head: Head, body: bytes, seconds: float | None, descriptors: Sequence[int]) -> Outcome:
         if self.gone or self._channel is None:
-            return Ended(End.DIED, self._why or "the process had ended before", None)
+            end = End.INTERRUPTED if self._closed else End.DIED
+            return Ended(end, self._why or "the process had ended before", None)
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
         self._killed_for = None

@@ -10,13 +10,18 @@ import logging
 import secrets
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from runtime.sandbox.errors import ProcessError, RequestError
 from runtime.sandbox.metrics import SandboxMetrics
+from runtime.sandbox.process import SessionProcess
 from runtime.sandbox.session import Session, SessionOptions, State
 from runtime.sandbox.spawner import Spawner
-from runtime.wire import ErrorCode
+from runtime.wire import ErrorCode, HostCall
 
 SWEEP_SECONDS: Final = 2.0
 REMEMBERED_EXPIRED: Final = 10_000
@@ -71,6 +76,32 @@ class Registry:
         self, owner: str, session_id: str | None, options: SessionOptions, *, one_shot: bool = False
     ) -> Session:
         """A new session. 409 if the id is in use, 429 at the cap, 503 if no process can be had."""
+        try:
+            return await self._make(owner, session_id, options, self._spawner.take, one_shot=one_shot)
+        except ProcessError as error:
+            raise RequestError(ErrorCode.NOT_READY, str(error)) from error
+
+    async def fork(self, source: Session, session_id: str | None) -> tuple[Session, HostCall | None]:
+        """A branch of the claimed `source`, and the call in which it waits. Refused like a new session, but 429 if no
+        process can be had: a session and its branches share a bound."""
+        options = replace(source.options, seed=None, sealed=False)
+        branching = partial(self._spawner.branch, source.process, suspended=source.is_suspended)
+        try:
+            branch = await self._make(source.owner, session_id, options, branching)
+        except ProcessError as error:
+            message = f"session {source.id} could not be branched: it ended, or it has too many branches; end some"
+            raise RequestError(ErrorCode.SESSION_CAP, message) from error
+        return branch, branch.become_branch_of(source)
+
+    async def _make(
+        self,
+        owner: str,
+        session_id: str | None,
+        options: SessionOptions,
+        new_process: Callable[[], Awaitable[SessionProcess]],
+        *,
+        one_shot: bool = False,
+    ) -> Session:
         key = (owner, session_id or secrets.token_hex(16))
         if self.find(*key) is not None:
             raise RequestError(ErrorCode.BUSY, f"session {key[1]} exists already; delete it or take another id")
@@ -79,9 +110,7 @@ class Registry:
         self._starting += 1
         started = time.perf_counter()
         try:
-            process = await self._spawner.take()
-        except ProcessError as error:
-            raise RequestError(ErrorCode.NOT_READY, str(error)) from error
+            process = await new_process()
         finally:
             self._starting -= 1
         self._metrics.session_start.observe(time.perf_counter() - started)
@@ -99,6 +128,15 @@ class Registry:
         self._forget(session)
         if not expired:
             self._expired.pop((session.owner, session.id), None)
+
+    @contextmanager
+    def claimed(self, session: Session, *, suspended: bool = False) -> Iterator[None]:
+        """`Session.claim`; a session of which nothing is left afterwards is forgotten."""
+        try:
+            with session.claim(suspended=suspended):
+                yield
+        finally:
+            self.discard_if_lost(session)
 
     def discard_if_lost(self, session: Session) -> None:
         if session.is_over:
@@ -118,7 +156,7 @@ class Registry:
                     self.end(session, expired=True)
                 elif session.state is State.SUSPENDED and session.abandoned_for(now) > self._suspend_seconds:
                     log.info("suspended cell abandoned", extra={"seconds": round(session.abandoned_for(now))})
-                    await session.interrupt()
+                    await session.abandon()
                     self.discard_if_lost(session)
 
     def close(self) -> None:

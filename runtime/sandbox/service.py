@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import sys
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from runtime.sandbox.admission import Admission
+from runtime.sandbox.cells import Cells
 from runtime.sandbox.errors import ProcessError, RequestError
 from runtime.sandbox.guest_image import IMAGES
 from runtime.sandbox.metrics import SandboxMetrics
@@ -24,6 +24,7 @@ from runtime.sandbox.registry import Registry
 from runtime.sandbox.session import Session, SessionOptions, State
 from runtime.sandbox.settings import SandboxSettings
 from runtime.sandbox.spawner import Spawner, ZygoteOptions
+from runtime.sandbox.turn import Batch
 from runtime.sandbox.variables import IncomingVariable, OutgoingVariable
 from runtime.wire import (
     Capabilities,
@@ -31,6 +32,8 @@ from runtime.wire import (
     CheckpointPolicy,
     ErrorCode,
     ExecuteRequest,
+    ForkReply,
+    ForkRequest,
     LocalsMode,
     ResumeRequest,
     SessionInfo,
@@ -51,6 +54,7 @@ class SandboxService:
         self.settings = settings
         self.metrics = SandboxMetrics()
         self.admission = Admission(settings.slots(), settings.max_queue, settings.queue_timeout_seconds)
+        self._cells = Cells(self.admission, self.metrics)
         self.registry: Registry | None = None
         self.draining = False
         self._spawner: Spawner | None = None
@@ -121,16 +125,18 @@ class SandboxService:
 
     async def execute(self, owner: str, request: ExecuteRequest) -> CellReply:
         registry = self._ready_registry()
-        seconds = self._seconds(request.timeout)
+        codes = [request.code or ""] if request.cells is None else request.cells
+        batch = Batch(tuple(codes), self._seconds(request.timeout), request.locals, many=request.cells is not None)
         if request.session_id is None:
-            return await self._execute_once(registry, owner, request, seconds)
+            return await self._execute_once(registry, owner, request, batch)
         session, created = await self._find_or_create(registry, owner, request)
+        _refuse_if_sealed(session)
         if request.request_id is not None and session.last_request is not None:
             last_id, last_reply = session.last_request
             if last_id == request.request_id:
                 return last_reply
-        with session.claim(), _ended_unless_run(registry, session) if created else contextlib.nullcontext():
-            reply = await self._run(registry, session, request.code, seconds, request.locals)
+        with registry.claimed(session), _ended_unless_run(registry, session) if created else contextlib.nullcontext():
+            reply = await self._cells.run(session, batch)
         reply.created = created
         if request.request_id is not None:
             session.last_request = (request.request_id, reply)
@@ -144,9 +150,9 @@ class SandboxService:
         session = await registry.create(owner, request.session_id, self._options(request))
         prelude: CellReply | None = None
         if request.prelude is not None:
-            with session.claim(), _ended_unless_run(registry, session):
-                seconds = self.settings.timeout_seconds
-                prelude = await self._run(registry, session, request.prelude, seconds, LocalsMode.NONE, prelude=True)
+            with registry.claimed(session), _ended_unless_run(registry, session):
+                batch = Batch((request.prelude,), self.settings.timeout_seconds, LocalsMode.NONE)
+                prelude = await self._cells.run(session, batch, prelude=True)
             if prelude.status is not Status.OK:
                 registry.end(session)
                 raise RequestError(
@@ -154,7 +160,7 @@ class SandboxService:
                     f"the prelude ended {prelude.status.value}",
                     prelude.model_dump(mode="json"),
                 )
-        capabilities = Capabilities(fork=False, rollback=True, packages=list(image.packages))
+        capabilities = Capabilities(fork=True, rollback=True, packages=list(image.packages))
         return SessionReply(session_id=session.id, image=image.name, capabilities=capabilities, prelude=prelude)
 
     def describe_session(self, owner: str, session_id: str) -> SessionInfo:
@@ -165,6 +171,7 @@ class SandboxService:
             state=session.state.value,
             cell=session.cell,
             checkpoint=session.options.checkpoint,
+            sealed=session.options.sealed,
             idle_seconds=0.0 if session.state is State.RUNNING else now - session.used_at,
             age_seconds=now - session.created_at,
         )
@@ -182,11 +189,29 @@ class SandboxService:
         session = registry.get(owner, session_id)
         session.check_call(request.call_id)
         seconds = None if request.timeout is None else self._seconds(request.timeout)
-        with session.claim(suspended=True):
-            async with self.admission.slot(owner) as queued:
-                resuming = session.resume(request.result, request.error, seconds)
-                reply = await self._interruptible(registry, session, resuming)
-        return self._finish(registry, session, reply, queued)
+        with registry.claimed(session, suspended=True):
+            reply = await self._cells.resume(session, request, seconds)
+        if session.one_shot and reply.status is not Status.SUSPENDED:
+            registry.end(session)
+        return reply
+
+    async def interrupt(self, owner: str, session_id: str) -> CellReply:
+        """End the cell that runs, waits for its turn or is suspended; the state before it comes back."""
+        registry = self._ready_registry()
+        session = registry.get(owner, session_id)
+        reply = await self._cells.interrupt(session)
+        registry.discard_if_lost(session)
+        return reply
+
+    async def fork(self, owner: str, session_id: str, request: ForkRequest) -> ForkReply:
+        """Branch an idle or suspended session."""
+        registry = self._ready_registry()
+        self._refuse_when_draining()
+        source = registry.get(owner, session_id)
+        with registry.claimed(source, suspended=source.state is State.SUSPENDED):
+            async with self.admission.slot(owner):
+                branch, call = await registry.fork(source, request.session_id)
+        return ForkReply(session_id=branch.id, cell=branch.cell, state=branch.state.value, call=call)
 
     def touch(self, owner: str, ids: list[str]) -> TouchReply:
         registry = self._ready_registry()
@@ -203,22 +228,17 @@ class SandboxService:
     async def put_variable(self, owner: str, session_id: str, name: str, variable: IncomingVariable) -> VariableReply:
         registry = self._ready_registry()
         session = registry.get(owner, session_id)
-        with session.claim():
+        with registry.claimed(session):
             async with self.admission.slot(owner):
-                try:
-                    return await session.put(name, variable)
-                finally:
-                    registry.discard_if_lost(session)
+                return await session.put(name, variable)
 
     async def get_variable(self, owner: str, session_id: str, name: str) -> OutgoingVariable:
         registry = self._ready_registry()
         session = registry.get(owner, session_id)
-        with session.claim():
+        _refuse_if_sealed(session)
+        with registry.claimed(session):
             async with self.admission.slot(owner):
-                try:
-                    return await session.get(name, self.settings.variable_bytes)
-                finally:
-                    registry.discard_if_lost(session)
+                return await session.get(name, self.settings.variable_bytes)
 
     # --- parts ----------------------------------------------------------------------
 
@@ -233,7 +253,9 @@ class SandboxService:
     def _options(self, request: SessionRequest) -> SessionOptions:
         memory = self._within("memory", request.limits.memory, self.settings.memory_bytes)
         output = self._within("output", request.limits.output, self.settings.output_bytes)
-        return SessionOptions(tuple(request.host_functions), request.checkpoint, output, memory, request.seed)
+        return SessionOptions(
+            tuple(request.host_functions), request.checkpoint, output, memory, request.seed, request.sealed
+        )
 
     def _within(self, name: str, asked: int | None, pool: int) -> int:
         if asked is not None and asked > pool:
@@ -244,13 +266,13 @@ class SandboxService:
         if self.draining:
             raise RequestError(ErrorCode.DRAINING, "this server is stopping; ask another one")
 
-    async def _execute_once(self, registry: Registry, owner: str, request: ExecuteRequest, seconds: float) -> CellReply:
+    async def _execute_once(self, registry: Registry, owner: str, request: ExecuteRequest, batch: Batch) -> CellReply:
         self._refuse_when_draining()
         session = await registry.create(
             owner, None, self._bare_options(request.host_functions, CheckpointPolicy.OFF), one_shot=True
         )
-        with session.claim(), _ended_unless_run(registry, session):
-            reply = await self._run(registry, session, request.code, seconds, request.locals)
+        with registry.claimed(session), _ended_unless_run(registry, session):
+            reply = await self._cells.run(session, batch)
         if reply.status is not Status.SUSPENDED:
             registry.end(session)
         reply.created = True
@@ -271,64 +293,6 @@ class SandboxService:
         settings = self.settings
         return SessionOptions(tuple(host_functions or ()), checkpoint, settings.output_bytes, settings.memory_bytes)
 
-    async def _run(
-        self,
-        registry: Registry,
-        session: Session,
-        code: str,
-        seconds: float,
-        locals_mode: LocalsMode,
-        *,
-        prelude: bool = False,
-    ) -> CellReply:
-        async with self.admission.slot(session.owner) as queued:
-            running = session.run(code, seconds, locals_mode, prelude=prelude)
-            reply = await self._interruptible(registry, session, running)
-        log.info(
-            "cell",
-            extra={
-                "caller": session.owner,
-                "session": hashlib.sha256(session.id.encode()).hexdigest()[:16],
-                "cell": reply.cell,
-                "status": reply.status.value,
-                "seconds": round(reply.execution_time, 4),
-            },
-        )
-        return self._finish(registry, session, reply, queued)
-
-    async def _interruptible(
-        self, registry: Registry, session: Session, running: Coroutine[object, object, CellReply]
-    ) -> CellReply:
-        """When the client goes away the handler is cancelled: the cell is killed and the state before it comes back."""
-        try:
-            return await running
-        except asyncio.CancelledError:
-            await session.interrupt()
-            registry.discard_if_lost(session)
-            self.metrics.executions.labels(Status.INTERRUPTED.value).inc()
-            raise
-
-    def _finish(self, registry: Registry, session: Session, reply: CellReply, queued: float) -> CellReply:
-        reply.timing.queued = queued
-        self._count(reply)
-        registry.discard_if_lost(session)
-        return reply
-
-    def _count(self, reply: CellReply) -> None:
-        metrics = self.metrics
-        metrics.executions.labels(reply.status.value).inc()
-        if reply.status is Status.SUSPENDED:
-            metrics.host_calls.inc()
-            return
-        metrics.duration.observe(reply.execution_time)
-        metrics.cpu.inc(reply.cpu_time)
-        if reply.status is not Status.OK:
-            metrics.errors.labels(reply.status.value).inc()
-        if reply.status is Status.TIMEOUT:
-            metrics.timeouts.inc()
-        if reply.rolled_back:
-            metrics.rollbacks.inc()
-
     def _observe_gauges(self, spawner: Spawner, registry: Registry) -> None:
         """Gauges are read when they are asked for."""
         metrics = self.metrics
@@ -337,6 +301,11 @@ class SandboxService:
         metrics.memory.set_function(registry.guest_memory)
         for state in State:
             metrics.sessions.labels(state.value).set_function(partial(registry.count, state))
+
+
+def _refuse_if_sealed(session: Session) -> None:
+    if session.options.sealed:
+        raise RequestError(ErrorCode.SEALED, f"session {session.id} is sealed; fork it and use the branch")
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -27,24 +27,22 @@ from runtime.sandbox.envelope import (
 from runtime.sandbox.errors import ProcessError, RequestError
 from runtime.sandbox.frames import Head
 from runtime.sandbox.process import Answer, Call, End, Ended, Outcome, SessionProcess
+from runtime.sandbox.reply import living_reply, lost_reply, rolled_back_reply, with_answer
+from runtime.sandbox.turn import Batch, Turn
 from runtime.sandbox.variables import IncomingVariable, OutgoingVariable
 from runtime.wire import (
     CellError,
     CellReply,
     CheckpointPolicy,
     ErrorCode,
-    Event,
     HostCall,
-    Local,
     LocalsMode,
     Status,
-    Timing,
     VariableReply,
 )
 
 VARIABLE_SECONDS: Final = 60.0
 MAX_REFUSED_CALLS: Final = 100  # of names that the session was not given: only a forger asks again and again
-LARGEST_CHARACTER: Final = 4  # bytes in UTF-8
 LOST: Final = "no checkpoint was left, the session is gone"
 
 STATUS_OF_END: Final = {
@@ -69,14 +67,17 @@ class SessionOptions:
     output_bytes: int
     memory_bytes: int
     seed: int | None = None
+    sealed: bool = False
 
 
 @dataclass
 class _Suspension:
-    call_id: str
+    call: HostCall
     seconds_left: float
     locals: LocalsMode
     last_sign_of_life: float
+    rest: Batch | None = None
+    reseed: bool = False  # of a branch: its random numbers are still those of its source
 
 
 @dataclass
@@ -95,6 +96,7 @@ class Session:
     created_at: float = field(default_factory=time.monotonic)
     used_at: float = field(default_factory=time.monotonic)
     memory_bytes: int = 0
+    turn: Turn | None = None
     last_request: tuple[str, CellReply] | None = None
     _completed: int = 0  # the newest cell whose effects a reply has promised
     _begun: bool = False
@@ -125,10 +127,20 @@ class Session:
         outcome = await self._refuse_unknown_calls(outcome, seconds)
         return self._reply(await self._replace_if_pristine(outcome), seconds, locals_mode)
 
+    @property
+    def rest(self) -> Batch | None:
+        """What runs after the suspended cell, if that was one of several."""
+        return None if self._suspension is None else self._suspension.rest
+
+    @rest.setter
+    def rest(self, rest: Batch) -> None:
+        if self._suspension is not None:
+            self._suspension.rest = rest
+
     def check_call(self, call_id: str) -> None:
         """409 unless `call_id` is the call in which the session waits."""
         waiting = self._suspension
-        if waiting is None or not secrets.compare_digest(waiting.call_id.encode(), call_id.encode()):
+        if waiting is None or not secrets.compare_digest(waiting.call.id.encode(), call_id.encode()):
             raise RequestError(ErrorCode.CALL_MISMATCH, f"session {self.id} does not wait for this call")
 
     async def resume(self, result: str | None, error: str | None, seconds: float | None) -> CellReply:
@@ -138,13 +150,51 @@ class Session:
             raise RequestError(ErrorCode.CALL_MISMATCH, f"session {self.id} does not wait for a call")
         self._suspension = None
         left = waiting.seconds_left if seconds is None else seconds
-        answer = {"error": error} if error is not None else {"result": result or ""}
+        answer: dict[str, object] = {"error": error} if error is not None else {"result": result or ""}
+        if waiting.reseed:
+            answer["reseed"] = True
         outcome = await self.process.resume(json.dumps(answer).encode(), left)
         outcome = await self._refuse_unknown_calls(outcome, left)
         return self._reply(await self._replace_if_pristine(outcome), left, waiting.locals)
 
-    async def interrupt(self) -> None:
-        """End what runs or waits; the state before it comes back. Nothing else is let in meanwhile."""
+    @contextmanager
+    def take_turn(self) -> Iterator[Turn]:
+        """The work of one request on the claimed session; whoever interrupts it waits for its end."""
+        turn = self.turn = Turn()
+        try:
+            yield turn
+        finally:
+            self.turn = None
+            turn.end(None)
+
+    def hurry(self) -> None:
+        """Interrupt the turn: what runs is killed, nothing more begins, and the turn ends with the reply to that."""
+        if self.turn is not None:
+            self.turn.interrupt()
+        self.process.stop()
+
+    async def give_up(self) -> CellReply:
+        """The turn was interrupted while it waited for a slot: a suspended cell ends, a new one does not begin."""
+        if self._suspension is not None:
+            return await self.interrupt()
+        self.cell += 1
+        error = CellError(type=Status.INTERRUPTED.value, message="interrupted before it began; nothing has run")
+        return CellReply(session_id=self.id, cell=self.cell, status=Status.INTERRUPTED, error=error)
+
+    async def interrupt(self) -> CellReply:
+        """End the suspended cell; the state before it comes back. Nothing else is let in meanwhile."""
+        self._suspension = None
+        self.state = State.RUNNING
+        try:
+            outcome = await self.process.interrupt() or Ended(End.INTERRUPTED, "", None)
+            self.process.unreported = None  # an earlier death while suspended: this reply says how far it went back
+            return self._reply(await self._replace_if_pristine(outcome), 0.0, LocalsMode.NONE)
+        finally:
+            self.used_at = time.monotonic()
+            self.state = State.IDLE
+
+    async def abandon(self) -> None:
+        """End what runs or waits, of which nobody wants the reply; the next reply says what else was lost."""
         self._suspension = None
         self.state = State.RUNNING
         outcome = await self.process.interrupt()
@@ -186,6 +236,11 @@ class Session:
         return OutgoingVariable(found.kind, answer.body[length:])
 
     @property
+    def is_suspended(self) -> bool:
+        """A cell waits in a host call, whoever has claimed the session."""
+        return self._suspension is not None
+
+    @property
     def is_over(self) -> bool:
         """Nothing is left of it. While a request runs, the request finds out itself and may take a new process."""
         return self.lost or (self.process.gone and self.state is not State.RUNNING)
@@ -199,6 +254,19 @@ class Session:
     def abandoned_for(self, now: float) -> float:
         """Seconds without a sign of life while suspended."""
         return 0.0 if self._suspension is None else now - self._suspension.last_sign_of_life
+
+    def become_branch_of(self, source: Session) -> HostCall | None:
+        """Take over what the process, a fork of the claimed `source`'s, already holds; the call in which it waits."""
+        self.cell, self.memory_bytes = source.cell, source.memory_bytes
+        self._completed, self._begun, self._pristine = source._completed, source._begun, source._pristine
+        self.process.unreported = source.process.unreported
+        waiting = source._suspension
+        if waiting is None:
+            return None
+        call = waiting.call.model_copy(update={"id": secrets.token_hex(16)})
+        self._suspension = replace(waiting, call=call, last_sign_of_life=time.monotonic(), reseed=True)
+        self.state = State.SUSPENDED
+        return call
 
     def close(self) -> None:
         self.lost = True
@@ -224,7 +292,7 @@ class Session:
         refused = 0
         while isinstance(outcome, Call) and _call_name(outcome) not in self.options.host_functions:
             refused += 1
-            if refused > MAX_REFUSED_CALLS:
+            if refused > MAX_REFUSED_CALLS or (self.turn is not None and self.turn.interrupted):
                 return await self.process.interrupt() or Ended(End.INTERRUPTED, "unknown host calls", None)
             left = max(0.001, seconds - float(outcome.head.get("ran", 0.0)))
             refusal = json.dumps({"error": "not a host function of this session"}).encode()
@@ -286,22 +354,13 @@ class Session:
     def _ended_by_itself(self, outcome: Answer, answer: GuestAnswer) -> CellReply:
         reply = self._base(Status.OK if answer.status == "ok" else Status.ERROR, outcome.head, answer)
         self._completed = self.cell
-        reply.result = answer.result
-        reply.locals = {name: Local(**local.model_dump(exclude_unset=True)) for name, local in answer.locals.items()}
-        if answer.status == "error":
-            error = answer.error
-            reply.error = CellError(
-                type=error.type if error else "Exception",
-                message=error.message if error else "",
-                line=error.line if error else None,
-            )
-        return reply
+        return with_answer(reply, answer)
 
     def _suspended(self, outcome: Call, call: GuestCall, seconds: float, locals_mode: LocalsMode) -> CellReply:
         reply = self._base(Status.SUSPENDED, outcome.head, call)
         reply.call = HostCall(id=secrets.token_hex(16), name=call.name, payload=call.payload)
         left = max(0.001, seconds - float(outcome.head.get("ran", 0.0)))
-        self._suspension = _Suspension(reply.call.id, left, locals_mode, time.monotonic())
+        self._suspension = _Suspension(reply.call, left, locals_mode, time.monotonic())
         self.state = State.SUSPENDED
         return reply
 
@@ -315,46 +374,16 @@ class Session:
             self.close()
             return self._lost(status, message if self.one_shot else f"{message}; {LOST}")
         self._completed = outcome.promoted_to
-        return CellReply(
-            session_id=self.id,
-            cell=self.cell,
-            status=status,
-            execution_time=seconds if status is Status.TIMEOUT else 0.0,
-            memory_bytes=self.memory_bytes,
-            rolled_back=True,
-            rolled_back_to=outcome.promoted_to,
-            error=CellError(type=status.value, message=f"{message}; the state is as after cell {outcome.promoted_to}"),
-        )
+        ran = seconds if status is Status.TIMEOUT else 0.0
+        return rolled_back_reply(self.id, self.cell, status, outcome.promoted_to, message, ran, self.memory_bytes)
 
     def _lost(self, status: Status, message: str) -> CellReply:
-        return CellReply(
-            session_id=self.id,
-            cell=self.cell,
-            status=status,
-            session_lost=not self.one_shot,
-            error=CellError(type=status.value, message=message),
-        )
+        return lost_reply(self.id, self.cell, status, message, session_lost=not self.one_shot)
 
     def _base(self, status: Status, head: Head, output: GuestOutput) -> CellReply:
-        """Fields that every reply of a living process has; raw output follows what went through sys.stdout."""
-        self.memory_bytes = int(head.get("memory", 0))
-        stdout, out_cut = _joined(output.stdout, head.get("raw_stdout"), self.options.output_bytes)
-        stderr, err_cut = _joined(output.stderr, head.get("raw_stderr"), self.options.output_bytes)
-        ran = float(head.get("ran", 0.0))
-        reply = CellReply(
-            session_id=self.id,
-            cell=self.cell,
-            status=status,
-            stdout=stdout,
-            stderr=stderr,
-            stdout_truncated=output.stdout_truncated or out_cut or bool(head.get("raw_stdout_truncated")),
-            stderr_truncated=output.stderr_truncated or err_cut or bool(head.get("raw_stderr_truncated")),
-            events=[Event(name=event.name, payload=event.payload) for event in output.events],
-            execution_time=ran,
-            cpu_time=float(head.get("cpu", 0.0)),
-            memory_bytes=self.memory_bytes,
-            timing=Timing(ran=ran, forked=float(head.get("forked", 0.0))),
-        )
+        """Fields that every reply of a living process has, and what no reply has said yet."""
+        reply = living_reply(self.id, self.cell, status, head, output, self.options.output_bytes)
+        self.memory_bytes = reply.memory_bytes
         missed = self.process.unreported
         if missed is not None and missed.promoted_to is not None:
             self.process.unreported = None
@@ -368,11 +397,3 @@ def _call_name(outcome: Call) -> str:
         return parse_call(outcome.body).name
     except ForgedEnvelopeError:
         return ""
-
-
-def _joined(own: str, raw: object, cap: int) -> tuple[str, bool]:
-    """Captured output and what was written past it, within `cap` bytes of UTF-8; whether something was cut."""
-    text = own + raw if isinstance(raw, str) else own
-    if len(text) * LARGEST_CHARACTER <= cap or len(text.encode()) <= cap:
-        return text, False
-    return text.encode()[:cap].decode("utf-8", "ignore"), True

@@ -15,7 +15,6 @@ from runtime.settings import ServiceSettings
 
 MEGABYTE: Final = 1 << 20
 BASE_MEMORY: Final = 200 * MEGABYTE  # server, zygote and what of the artifact stays in memory
-SESSION_MEMORY: Final = 8 * MEGABYTE  # an idle session with its checkpoint, with room for small data
 USABLE_SHARE: Final = 0.85  # of the pod's limit: the rest is for bursts
 SMALLEST_SLOTS: Final = 8
 SLOTS_PER_CPU: Final = 4
@@ -47,7 +46,7 @@ class SandboxSettings(ServiceSettings):
         if self.max_sessions is not None:
             return self.max_sessions
         usable = int(memory_limit() * USABLE_SHARE) - BASE_MEMORY
-        return max(1, usable // SESSION_MEMORY)
+        return max(1, usable // IMAGES[self.image].session_memory)
 
     def slots(self) -> int:
         if self.max_concurrent_executions is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import subprocess
 import sys
 from collections import deque
@@ -23,6 +24,7 @@ from runtime.sandbox.process import SessionProcess
 REFILL_DELAY_SECONDS: Final = 0.004  # so that a new spare does not race the first cell of the one just taken
 START_TIMEOUT_SECONDS: Final = 60.0
 SPAWN_TIMEOUT_SECONDS: Final = 20.0
+TAKE_ATTEMPTS: Final = 3  # a process may be killed just before it is taken
 FIRST_RESTART_SECONDS: Final = 0.2
 LONGEST_RESTART_SECONDS: Final = 10.0
 SESSION_NUMBERS: Final = 60_000  # own uids are FIRST_SESSION_UID + number; numbers come round
@@ -76,22 +78,46 @@ class Spawner:
 
     async def take(self) -> SessionProcess:
         """A process with a fresh guest: a spare, or a new fork. ProcessError if none can be had."""
+        for _ in range(TAKE_ATTEMPTS):
+            process = self._next_process()
+            if await self._has_started(process):
+                return process
+        raise ProcessError("a session process did not start; the zygote is gone or out of processes")
+
+    def _next_process(self) -> SessionProcess:
+        """A spare, or a new fork."""
         while self._spares:
             process = self._spares.popleft()
             if not process.gone:
                 asyncio.get_running_loop().call_later(REFILL_DELAY_SECONDS, self._refill)
-                break
-        else:
-            process = self._spawn()
+                return process
+        return self._spawn()
+
+    async def branch(self, source: SessionProcess, *, suspended: bool) -> SessionProcess:
+        """A process with a copy of the guest of `source`. ProcessError if none can be had, or if its guest is not
+        (or no longer) suspended as expected."""
+        process, theirs = self._connect()
+        source.branch(theirs.fileno(), suspended=suspended)
+        theirs.close()
+        if await self._has_started(process):
+            return process
+        raise ProcessError("a branch did not start; its source ended or is out of processes")
+
+    async def _has_started(self, process: SessionProcess) -> bool:
+        """False, and the process is closed: it ended first. ProcessError when nothing is heard of it for long."""
         try:
             async with asyncio.timeout(SPAWN_TIMEOUT_SECONDS):
                 await asyncio.shield(process.ready)
-        except (TimeoutError, asyncio.CancelledError) as error:
+        except TimeoutError:
             process.close()
-            if isinstance(error, asyncio.CancelledError) and not process.ready.cancelled():
+            raise ProcessError("a session process did not start in time; the zygote is gone or stuck") from None
+        except asyncio.CancelledError:
+            died = process.ready.cancelled()  # otherwise it is the caller who was cancelled
+            process.close()
+            if not died:
                 raise
-            raise ProcessError("a session process did not start; the zygote is gone or out of processes") from None
-        return process
+            return False
+        return True
 
     async def close(self) -> None:
         self._closing = True
@@ -154,6 +180,14 @@ class Spawner:
     def _spawn(self) -> SessionProcess:
         if self._control is None or self._control.closed or not self.is_ready:
             raise ProcessError("the zygote is not ready; try again in a moment")
+        process, theirs = self._connect()
+        self._number = (self._number + 1) % SESSION_NUMBERS
+        self._control.send({"t": "spawn", "number": self._number}, descriptors=[theirs.fileno()])
+        theirs.close()
+        return process
+
+    def _connect(self) -> tuple[SessionProcess, socket.socket]:
+        """A process that is yet to be forked, and its end of the socket."""
         try:
             ours, theirs = socket_pair()
         except OSError as error:
@@ -162,10 +196,7 @@ class Spawner:
         process.attach(Channel(ours, process.received, process.ended))
         self._starting.add(process)
         process.ready.add_done_callback(lambda _: self._starting.discard(process))
-        self._number = (self._number + 1) % SESSION_NUMBERS
-        self._control.send({"t": "spawn", "number": self._number}, descriptors=[theirs.fileno()])
-        theirs.close()
-        return process
+        return process, theirs
 
     def _refill(self) -> None:
         while self.is_ready and not self._closing and len(self._spares) < self._wanted_spares:

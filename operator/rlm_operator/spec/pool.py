@@ -64,7 +64,7 @@ class Sessions(SpecModel):
 class SandboxPoolSpec(Workload):
     """Desired state of a pool."""
 
-    image: Literal["stdlib"] = "stdlib"
+    image: Literal["stdlib", "scientific"] = "stdlib"
     autoscaling: SandboxAutoscaling | None = None
     limits: SandboxLimits = SandboxLimits()
     sessions: Sessions = Sessions()

@@ -1,6 +1,7 @@
 """What a cell may ask of its host."""
 
 from sandbox.door import door
+from sandbox.randomness import reseed
 from sandbox.state import session
 from sandbox.trusted import dumps, isinstance_, len_, loads, str_, text
 
@@ -25,6 +26,8 @@ def call(name, payload):
         raise ValueError(f"a host call takes at most {CALL_BYTES} bytes; call it with parts")
     message = {"name": text(name), "payload": payload, **session.take_output()}
     reply = loads(door(b"C", dumps(message).encode()))
+    if "reseed" in reply:
+        reseed()
     if "error" in reply:
         raise RuntimeError(reply["error"])
     return reply["result"]

@@ -5,6 +5,7 @@ import linecache
 import sys
 
 from sandbox.api import Stop
+from sandbox.figures import emit_figures
 from sandbox.names import locals_of
 from sandbox.state import session
 from sandbox.trusted import (
@@ -37,7 +38,7 @@ def run(request):
     error = result = None
     try:
         error, result = run_code(request["code"], filename)
-        for function in list(session.after_cell):
+        for function in (emit_figures, *session.after_cell):
             hook_error, _ = guarded(function, filename)
             error = error or hook_error
         if request["prelude"]:

@@ -3,14 +3,15 @@
 import gc
 import linecache
 import os
-import random
 
 from sandbox.api import host_function
 from sandbox.cell import run
 from sandbox.door import door
 from sandbox.event_loop import install_event_loop
+from sandbox.figures import expect_figures
 from sandbox.names import locals_of
 from sandbox.output import CappedOutput
+from sandbox.randomness import reseed, seed
 from sandbox.state import session
 from sandbox.trusted import compile_, dumps, exec_, loads, print_exception, type_
 from sandbox.variables import get, put
@@ -37,15 +38,21 @@ def begin(options):
         session.names[name] = host_function(name)
         session.hidden.add(name)
     if options["seed"] is not None:
-        random.seed(options["seed"])
+        seed(options["seed"])
 
 
 def warm(_):
     """Fresh randomness for this process, and the pages of a first cell touched before a client waits for them."""
-    random.seed(int.from_bytes(os.urandom(32), "little"))
+    reseed()
     run({"code": "1", "cell": 0, "locals": "summary", "prelude": False})
     linecache.cache.pop("<cell 0>", None)
     return touch({})
+
+
+def reseed_branch(_):
+    """In a branch: other random numbers than those of the session that it was forked from."""
+    reseed()
+    return {"status": "ok"}
 
 
 def touch(_):
@@ -65,16 +72,17 @@ def touch_pages():
     dumps({"status": "ok", "locals": locals_of("none")})
 
 
-OPERATIONS = {"run": run, "put": put, "get": get, "warm": warm, "touch": touch}
+OPERATIONS = {"run": run, "put": put, "get": get, "warm": warm, "touch": touch, "reseed": reseed_branch}
 
 
-def serve():
-    """Never returns: the host ends the process."""
+def serve(preloaded):
+    """Never returns: the host ends the process. `preloaded` are the image's own modules to import once for all."""
     install_event_loop()
+    expect_figures()
     os.chdir("/tmp")
-    os.environ.clear()
-    for module in PRELOADED:
+    for module in (*PRELOADED, *preloaded):
         __import__(module)
+    os.environ.clear()  # after the imports: matplotlib asks it for its folder
     warm({})
     gc.collect()
     gc.freeze()

@@ -14,7 +14,16 @@ from urllib.parse import quote
 
 import aiohttp
 
-from runtime.wire import CellReply, ErrorCode, ErrorDetail, SessionInfo, SessionReply, TouchReply, VariableReply
+from runtime.wire import (
+    CellReply,
+    ErrorCode,
+    ErrorDetail,
+    ForkReply,
+    SessionInfo,
+    SessionReply,
+    TouchReply,
+    VariableReply,
+)
 from tests.runtime.sandbox.samples import parse_metrics
 from tests.runtime.sandbox.server import KEYS, SandboxServer
 
@@ -72,6 +81,23 @@ class SandboxClient:
         self._made.add(made.session_id)
         return made
 
+    async def execute_all(self, cells: list[str], session_id: str | None = None, **fields: Any) -> list[CellReply]:
+        """The replies of the cells that ran; the top level must repeat the last."""
+        body = {"cells": cells, **({} if session_id is None else {"session_id": session_id}), **fields}
+        return self._results(await self.request("POST", "/execute", json=body))
+
+    async def resume_all(self, session_id: str, call_id: str, **fields: Any) -> list[CellReply]:
+        body = {"call_id": call_id, **fields}
+        return self._results(await self.request("POST", f"/sessions/{session_id}/resume", json=body))
+
+    def _results(self, reply: Reply) -> list[CellReply]:
+        assert reply.status == 200, reply.body[:500]
+        top = CellReply.model_validate_json(reply.body)
+        self._made.add(top.session_id)
+        assert top.results
+        assert top.model_copy(update={"results": None, "created": False}) == top.results[-1]
+        return top.results
+
     async def create(self, **fields: Any) -> SessionReply:
         reply = await self.request("POST", "/sessions", json=fields)
         assert reply.status == 201, reply.body[:500]
@@ -93,6 +119,18 @@ class SandboxClient:
         reply = await self.request("POST", f"/sessions/{session_id}/resume", json=body)
         assert reply.status == 200, reply.body[:500]
         return CellReply.model_validate_json(reply.body)
+
+    async def interrupt(self, session_id: str) -> CellReply:
+        reply = await self.request("POST", f"/sessions/{session_id}/interrupt")
+        assert reply.status == 200, reply.body[:500]
+        return CellReply.model_validate_json(reply.body)
+
+    async def fork(self, source: str, **fields: Any) -> ForkReply:
+        reply = await self.request("POST", f"/sessions/{source}/fork", json=fields)
+        assert reply.status == 201, reply.body[:500]
+        made = ForkReply.model_validate_json(reply.body)
+        self._made.add(made.session_id)
+        return made
 
     async def touch(self, *ids: str) -> TouchReply:
         reply = await self.request("POST", "/sessions/touch", json={"ids": ids})

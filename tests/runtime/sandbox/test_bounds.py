@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from runtime.wire import ErrorCode, SessionReply, Status
+from runtime.wire import LOAD_HEADER, ErrorCode, SessionReply, Status
 from tests.runtime.sandbox.client import SandboxClient, connect, new_id
 from tests.runtime.sandbox.eventually import eventually
+from tests.runtime.sandbox.processes import sessions_of
 from tests.runtime.sandbox.server import KEYS, SandboxServer, run_server
 
 SLOTS, QUEUE, SESSIONS = 1, 1, 4
@@ -169,3 +170,26 @@ async def test_with_a_metrics_port_operations_are_only_there(client: SandboxClie
 async def test_without_spares_sessions_work_all_the_same(client: SandboxClient) -> None:
     assert (await client.metrics())["wasm_spares", ""] == 0
     assert (await client.execute("40 + 2")).result == "42"
+
+
+async def test_clients_that_go_away_while_their_session_starts_do_not_use_up_the_cap(
+    client: SandboxClient, server: SandboxServer
+) -> None:
+    for delay in range(20):
+        session = new_id()
+        creating = asyncio.create_task(client.request("POST", "/sessions", json={"session_id": session}))
+        await asyncio.sleep(delay / 1000)
+        creating.cancel()
+        await asyncio.gather(creating, return_exceptions=True)
+        await eventually(lambda: no_request_is_under_way(client))
+        await client.delete(session)  # it may have been made in the same moment
+
+    async def none_left() -> bool:
+        return "sessions=0;" in (await client.request("GET", "/nothing")).headers[LOAD_HEADER]
+
+    await eventually(none_left)
+    await eventually(lambda: not sessions_of(server.pid))
+
+
+async def no_request_is_under_way(client: SandboxClient) -> bool:
+    return "running=0;queued=0;" in (await client.request("GET", "/nothing")).headers[LOAD_HEADER]

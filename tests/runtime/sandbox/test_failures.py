@@ -119,6 +119,7 @@ async def test_heads_killed_at_random_moments_never_mix_up_replies_or_lose_a_ses
     session = new_id()
     await client.execute("done = [0]", session)
     killed, said = 0, {0}
+    await eventually(lambda: len(sessions_of(server.pid)) == 2)  # until then a kill may lose the session, and says so
     for number in range(1, 60):
         head = min(sessions_of(server.pid))
         running = asyncio.create_task(client.execute(f"done.append({number})\nprint({number})", session))

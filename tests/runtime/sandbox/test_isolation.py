@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
-from runtime.sandbox.hardening import FIRST_SESSION_UID
+from runtime.sandbox.hardening import FIRST_SESSION_UID, OOM_SCORE
 from runtime.wire import Status
 from tests.runtime.sandbox.client import SandboxClient, new_id
 from tests.runtime.sandbox.eventually import eventually
@@ -129,6 +130,7 @@ async def test_session_processes_are_hardened(client: SandboxClient, server: San
     for pid in sessions_of(server.pid):
         facts = status(pid)
         assert facts["NoNewPrivs"] == "1"
+        assert int(Path(f"/proc/{pid}/oom_score_adj").read_text()) == int(OOM_SCORE)  # noqa: ASYNC240 - procfs
         assert facts["Seccomp"] == "2"
         assert facts["CapEff"] in ("0000000000000000",) or os.geteuid() != 0
         if os.geteuid() == 0:

@@ -102,6 +102,10 @@ def test_variables_of_others_are_not_read(monkeypatch: pytest.MonkeyPatch) -> No
     assert SandboxSettings().port == 8000
 
 
+def test_a_scientific_session_is_reckoned_larger_than_one_of_the_standard_library() -> None:
+    assert SandboxSettings(image="scientific").session_cap() < SandboxSettings(image="stdlib").session_cap()
+
+
 def test_the_session_cap_follows_from_the_memory_limit_unless_it_is_set() -> None:
     assert SandboxSettings(max_sessions=7).session_cap() == 7
     assert 1 <= SandboxSettings().session_cap() < memory_limit() // (8 << 20)

@@ -124,3 +124,16 @@ async def test_the_modules_that_analysis_uses_work_and_are_not_only_there(client
         2,
         b"zipped",
     ]
+
+
+async def test_a_written_file_has_the_time_of_its_writing_and_a_zip_archive_takes_it(client: SandboxClient) -> None:
+    code = """
+import os, time, zipfile
+with open("/tmp/a.txt", "w") as file:
+    file.write("text")
+with zipfile.ZipFile("/tmp/a.zip", "w") as archive:
+    archive.write("/tmp/a.txt")
+    archive.write("/tmp", "folder")
+abs(time.time() - os.stat("/tmp/a.txt").st_mtime) < 60, archive.infolist()[0].date_time[0] >= 2026
+"""
+    assert (await client.execute(code)).result == "(True, True)"
