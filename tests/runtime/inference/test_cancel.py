@@ -96,9 +96,10 @@ async def test_calls_in_flight_are_capped_over_all_runs(
     model.sub_rule = lambda _: Hang()
     model.enqueue(*["```repl\nllm_query_batched(['p'] * 20)\n```"] * 3)
     async with contextlib.AsyncExitStack() as stack:
-        for _ in range(3):
+        for _ in range(2):
             await stack.enter_async_context(streaming(service))
         await model.until(lambda scripted: scripted.hanging == 4)
+        await stack.enter_async_context(streaming(service))
         await until_metrics(service, sandbox.url, suspended=2, idle=1)  # the third run has no call to begin with
         assert len(model.root_calls) == 2
     await until_ended(service, sandbox)
