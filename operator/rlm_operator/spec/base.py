@@ -51,7 +51,7 @@ class _Text(str):
 
     @classmethod
     def parse(cls, text: str) -> Decimal:
-        """The value as a number. Every subclass has its own syntax; this one, which nothing uses by itself, has none."""
+        """The value as a number. Every subclass has a syntax; this one, which nothing uses by itself, has none."""
         raise NotImplementedError
 
     @classmethod
