@@ -232,9 +232,9 @@ class CellReply(_Body):
     result: str | None = None  # repr of a trailing expression
     locals: dict[str, Local] = Field(default_factory=dict)
     events: list[Event] = Field(default_factory=list)
-    execution_time: float = 0.0
-    cpu_time: float = 0.0
-    memory_bytes: int = 0  # linear memory of the guest
+    execution_time: float = 0.0  # running, whatever ended it; suspended does not count
+    cpu_time: float = 0.0  # of its process, user and kernel
+    memory_bytes: int = 0  # linear memory of the guest when the cell ended: its peak, as it never shrinks
     created: bool = False
     rolled_back: bool = False  # the state is as it was after cell `rolled_back_to` (0 = as created)
     rolled_back_to: int | None = None

@@ -73,7 +73,7 @@ class Door:
     def die(self, kind: str, detail: str) -> None:
         """Say why and end this process: its checkpoint, if there is one, takes over."""
         try:
-            send(self.sock, {"t": "died", "kind": kind, "detail": detail[:300]})
+            send(self.sock, {"t": "died", "kind": kind, "detail": detail[:300], **self._used()})
         finally:
             os._exit(3)
 
@@ -106,8 +106,11 @@ class Door:
 
     def _after_warm(self, _: bytes) -> bytes:
         self._answering = self._after_request
-        send(self.sock, {"t": "hello"})
+        self._greet()
         return self._next_request()
+
+    def _greet(self) -> None:
+        send(self.sock, {"t": "hello", "memory": self.guest.memory.size()})
 
     def _after_reseed(self, _: bytes) -> bytes:
         """A branch of an idle session is ready once a failure of its first cell loses nothing."""
@@ -115,7 +118,7 @@ class Door:
         self._answering = self._after_request
         if self._policy is not CheckpointPolicy.OFF:
             self._take_checkpoint()
-        send(self.sock, {"t": "hello"})
+        self._greet()
         return self._next_request()
 
     def _after_touch(self, _: bytes) -> bytes:
@@ -151,7 +154,7 @@ class Door:
         while True:
             head, body, descriptors = receive(self.sock)
             if head["t"] == "fork" and self._branch(descriptors[0], wanted=head["suspended"]):
-                send(self.sock, {"t": "hello"})
+                self._greet()
             if head["t"] == "result" and head["epoch"] == self.checkpoint.epoch:
                 self._resume()
                 return body
@@ -254,19 +257,18 @@ class Door:
         self._started = time.perf_counter()
         self._cpu_started = time.process_time()
 
-    def _pause(self) -> Head:
-        """Times and memory for a reply; time suspended in a host call does not count."""
+    def _used(self) -> Head:
+        """What the cell has used until now, since it began or went on; time suspended in a host call does not count."""
         ran = time.perf_counter() - self._started
         self._ran += ran
         self._cpu += time.process_time() - self._cpu_started
         self._uncovered_seconds += ran
+        return {"ran": self._ran, "cpu": self._cpu, "memory": self.guest.memory.size()}
+
+    def _pause(self) -> Head:
+        """Times, memory and raw output for a reply."""
         raw_out, raw_err = self.guest.stdout, self.guest.stderr
-        head: Head = {
-            "ran": self._ran,
-            "cpu": self._cpu,
-            "memory": self.guest.memory.size(),
-            "forked": self._fork_seconds,
-        }
+        head: Head = {**self._used(), "forked": self._fork_seconds}
         self._fork_seconds = 0.0
         for name, capture in (("raw_stdout", raw_out), ("raw_stderr", raw_err)):
             data = capture.take()

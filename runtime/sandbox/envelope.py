@@ -91,6 +91,14 @@ def parse_call(body: bytes) -> GuestCall:
     return _checked(GuestCall, body)
 
 
+def call_name(body: bytes) -> str:
+    """The name that a host call asks for; empty if it is no call of our loop's."""
+    try:
+        return parse_call(body).name
+    except ForgedEnvelopeError:
+        return ""
+
+
 def parse_put(body: bytes) -> GuestPut:
     return _parse(GuestPut, body)
 

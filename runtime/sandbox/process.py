@@ -11,11 +11,12 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from runtime.sandbox.channel import Channel
 from runtime.sandbox.frames import Head
+from runtime.sandbox.usage import Meter, Usage
 
 
 class End(StrEnum):
@@ -49,6 +50,7 @@ class Ended:
     end: End
     detail: str
     promoted_to: int | None
+    used: Usage = field(default_factory=Usage)  # by the cell that ended with it
 
 
 Outcome = Answer | Call | Ended
@@ -62,6 +64,7 @@ class SessionProcess:
         self.gone = False
         self._closed = False  # by the server: nobody wants it any more
         self.pid: int | None = None
+        self.meter = Meter()
         self._pidfd: int | None = None
         self._channel: Channel | None = None
         self._waiter: asyncio.Future[Outcome] | None = None
@@ -96,6 +99,7 @@ class SessionProcess:
         """SIGKILL the head; whoever waits for its outcome is told `end`, whatever the head still says."""
         if self._killed_for is None:
             self._killed_for = end
+        self.meter.stop()
         if self._pidfd is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -112,7 +116,7 @@ class SessionProcess:
             self._channel.close()
         self.kill(End.INTERRUPTED)
         self._release_pidfd()
-        self._settle(Ended(End.INTERRUPTED, "closed", None))
+        self._settle(Ended(End.INTERRUPTED, "closed", None, self.meter.used()))
         if not self.ready.done():
             self.ready.cancel()
 
@@ -121,27 +125,34 @@ class SessionProcess:
         kind = head.get("t")
         if kind == "hello":
             self._identify(pid)
+            self.meter.follow(pid, int(head["memory"]))
             if not self.ready.done():
                 self.ready.set_result(None)
         elif kind == "promoted":
             self._identify(pid)
             self._epoch = int(head["epoch"])
-            self._settle(Ended(self._killed_for or End.DIED, self._why, int(head["cell"])))
+            self.meter.stop()
+            self.meter.follow(pid, None)
+            self._settle(Ended(self._killed_for or End.DIED, self._why, int(head["cell"]), self.meter.used()))
         elif kind == "died":
             self._why = f"{head.get('kind')}: {head.get('detail')}"
+            self.meter.pause(head)
         elif self._killed_for is not None:
             # Said in the moment of the kill: the state that follows is the checkpoint's, so this did not happen.
             return
         elif kind == "done":
+            self.meter.pause(head)
             self._settle(Answer(head, body))
         elif kind == "call":
+            self.meter.pause(head)
             self._settle(Call(head, body))
 
     def ended(self) -> None:
         """No process is left on the other side (called by the channel)."""
         self.gone = True
         self._release_pidfd()
-        self._settle(Ended(self._killed_for or End.DIED, self._why, None))
+        self.meter.stop()
+        self._settle(Ended(self._killed_for or End.DIED, self._why, None, self.meter.used()))
         if not self.ready.done():
             self.ready.cancel()
         self._on_gone(self)
@@ -154,6 +165,7 @@ class SessionProcess:
         self._waiter = loop.create_future()
         self._killed_for = None
         self._why = ""
+        self.meter.begin(afresh=head["t"] == "request")
         self._channel.send({**head, "epoch": self._epoch}, body, descriptors)
         deadline = None if seconds is None else loop.call_later(seconds, self._time_out)
         try:

@@ -6,6 +6,7 @@ from typing import Final
 
 from runtime.sandbox.envelope import GuestAnswer, GuestOutput
 from runtime.sandbox.frames import Head
+from runtime.sandbox.usage import Usage
 from runtime.wire import CellError, CellReply, Event, Local, Status, Timing
 
 LARGEST_CHARACTER: Final = 4  # bytes in UTF-8
@@ -46,28 +47,34 @@ def with_answer(reply: CellReply, answer: GuestAnswer) -> CellReply:
     return reply
 
 
-def rolled_back_reply(
-    session_id: str, cell: int, status: Status, to: int, message: str, ran: float, memory_bytes: int
-) -> CellReply:
+def rolled_back_reply(session_id: str, cell: int, status: Status, to: int, message: str, used: Usage) -> CellReply:
     """The process was killed or died and the state after cell `to` took its place."""
     return CellReply(
         session_id=session_id,
         cell=cell,
         status=status,
-        execution_time=ran,
-        memory_bytes=memory_bytes,
+        execution_time=used.ran,
+        cpu_time=used.cpu,
+        memory_bytes=used.memory_bytes,
+        timing=Timing(ran=used.ran),
         rolled_back=True,
         rolled_back_to=to,
         error=CellError(type=status.value, message=f"{message}; the state is as after cell {to}"),
     )
 
 
-def lost_reply(session_id: str, cell: int, status: Status, message: str, *, session_lost: bool) -> CellReply:
+def lost_reply(
+    session_id: str, cell: int, status: Status, message: str, used: Usage, *, session_lost: bool
+) -> CellReply:
     """No process is left."""
     return CellReply(
         session_id=session_id,
         cell=cell,
         status=status,
+        execution_time=used.ran,
+        cpu_time=used.cpu,
+        memory_bytes=used.memory_bytes,
+        timing=Timing(ran=used.ran),
         session_lost=session_lost,
         error=CellError(type=status.value, message=message),
     )

@@ -19,6 +19,7 @@ from runtime.sandbox.envelope import (
     GuestAnswer,
     GuestCall,
     GuestOutput,
+    call_name,
     parse_answer,
     parse_call,
     parse_get,
@@ -29,6 +30,7 @@ from runtime.sandbox.frames import Head
 from runtime.sandbox.process import Answer, Call, End, Ended, Outcome, SessionProcess
 from runtime.sandbox.reply import living_reply, lost_reply, rolled_back_reply, with_answer
 from runtime.sandbox.turn import Batch, Turn
+from runtime.sandbox.usage import Usage
 from runtime.sandbox.variables import IncomingVariable, OutgoingVariable
 from runtime.wire import (
     CellError,
@@ -193,8 +195,9 @@ class Session:
             self.used_at = time.monotonic()
             self.state = State.IDLE
 
-    async def abandon(self) -> None:
-        """End what runs or waits, of which nobody wants the reply; the next reply says what else was lost."""
+    async def abandon(self) -> Usage:
+        """End what runs or waits, of which nobody wants the reply: what it used. The next reply says what else was
+        lost."""
         self._suspension = None
         self.state = State.RUNNING
         outcome = await self.process.interrupt()
@@ -204,6 +207,7 @@ class Session:
             self._note_unreported(outcome)
         self.used_at = time.monotonic()
         self.state = State.IDLE
+        return outcome.used if isinstance(outcome, Ended) else self.process.meter.used()
 
     async def put(self, name: str, variable: IncomingVariable) -> VariableReply:
         """Set a global. 422 when the body is not the JSON it says it is."""
@@ -290,7 +294,7 @@ class Session:
     async def _refuse_unknown_calls(self, outcome: Outcome, seconds: float) -> Outcome:
         """A call of a name that the session was not given can only be forged; its cell's clock goes on."""
         refused = 0
-        while isinstance(outcome, Call) and _call_name(outcome) not in self.options.host_functions:
+        while isinstance(outcome, Call) and call_name(outcome.body) not in self.options.host_functions:
             refused += 1
             if refused > MAX_REFUSED_CALLS or (self.turn is not None and self.turn.interrupted):
                 return await self.process.interrupt() or Ended(End.INTERRUPTED, "unknown host calls", None)
@@ -316,7 +320,7 @@ class Session:
                 self.process.close()
                 self.process = process
                 self._begun = False
-                return Ended(outcome.end, outcome.detail, 0)
+                return replace(outcome, promoted_to=0)
         elif isinstance(outcome, Answer):
             self._pristine = False
         return outcome
@@ -348,7 +352,9 @@ class Session:
         except ForgedEnvelopeError as error:
             # The guest's loop is no longer ours: nothing that this process holds can be trusted to be a good state.
             self.close()
-            return self._lost(Status.CRASHED, f"the guest broke its envelope ({error}); {LOST}")
+            return self._lost(
+                Status.CRASHED, f"the guest broke its envelope ({error}); {LOST}", self.process.meter.used()
+            )
         return self._killed(outcome, seconds)
 
     def _ended_by_itself(self, outcome: Answer, answer: GuestAnswer) -> CellReply:
@@ -372,13 +378,12 @@ class Session:
         }.get(status, outcome.detail or "the guest's process ended")
         if outcome.promoted_to is None:
             self.close()
-            return self._lost(status, message if self.one_shot else f"{message}; {LOST}")
+            return self._lost(status, message if self.one_shot else f"{message}; {LOST}", outcome.used)
         self._completed = outcome.promoted_to
-        ran = seconds if status is Status.TIMEOUT else 0.0
-        return rolled_back_reply(self.id, self.cell, status, outcome.promoted_to, message, ran, self.memory_bytes)
+        return rolled_back_reply(self.id, self.cell, status, outcome.promoted_to, message, outcome.used)
 
-    def _lost(self, status: Status, message: str) -> CellReply:
-        return lost_reply(self.id, self.cell, status, message, session_lost=not self.one_shot)
+    def _lost(self, status: Status, message: str, used: Usage) -> CellReply:
+        return lost_reply(self.id, self.cell, status, message, used, session_lost=not self.one_shot)
 
     def _base(self, status: Status, head: Head, output: GuestOutput) -> CellReply:
         """Fields that every reply of a living process has, and what no reply has said yet."""
@@ -390,10 +395,3 @@ class Session:
             reply.rolled_back = True
             reply.rolled_back_to = missed.promoted_to
         return reply
-
-
-def _call_name(outcome: Call) -> str:
-    try:
-        return parse_call(outcome.body).name
-    except ForgedEnvelopeError:
-        return ""

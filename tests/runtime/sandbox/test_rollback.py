@@ -55,7 +55,7 @@ async def test_a_cell_that_does_not_end_times_out_and_everything_before_it_is_st
     assert (reply.rolled_back, reply.rolled_back_to, reply.session_lost) == (True, 1, False)
     assert reply.error is not None
     assert "cell 1" in reply.error.message
-    assert reply.execution_time == 1.0
+    assert reply.execution_time >= 1.0
     await pair.assert_state()
 
 
