@@ -11,12 +11,14 @@ import ctypes
 import errno
 import os
 import resource
-import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import pyseccomp
+
+from runtime.sandbox.landlock import Landlock, landlock
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_NO_NEW_PRIVS: Final = 38
@@ -24,7 +26,11 @@ PR_SET_VMA: Final = 0x53564D41
 SIGKILL: Final = 9
 FIRST_SESSION_UID: Final = 200_000
 MAX_PROCESSES: Final = 64  # of one session's own uid: head, checkpoint, one of each in transition
-MAX_OPEN_FILES: Final = 16
+SESSION_LIMITS: Final[Mapping[int, int]] = {
+    resource.RLIMIT_NOFILE: 16,
+    resource.RLIMIT_FSIZE: 0,
+    resource.RLIMIT_CORE: 0,
+}
 OOM_SCORE_FILE: Final = Path("/proc/self/oom_score_adj")
 OOM_SCORE: Final = "500"  # of -1000 to 1000: short of memory, the kernel takes a session before the server
 
@@ -41,19 +47,6 @@ ALLOWED: Final = (
 # Absent on some architectures (arm64 has only the newer form of each).
 ALLOWED_WHERE_PRESENT: Final = ("dup2",)
 
-LANDLOCK_CREATE_RULESET: Final = 444
-LANDLOCK_RESTRICT_SELF: Final = 446
-LANDLOCK_CREATE_RULESET_VERSION: Final = 1
-# Rights by Landlock ABI version: (file system, network, scope); linux/landlock.h.
-LANDLOCK_RIGHTS: Final = {
-    1: (0x1FFF, 0, 0),
-    2: (0x3FFF, 0, 0),
-    3: (0x7FFF, 0, 0),
-    4: (0x7FFF, 3, 0),
-    5: (0xFFFF, 3, 0),
-    6: (0xFFFF, 3, 3),
-}
-
 
 class HardeningError(Exception):
     """A measure that this process should be able to take failed; the session must not run."""
@@ -64,21 +57,18 @@ class Hardening:
     """The measures, ready to be applied. `missing` names what cannot be had here and why."""
 
     nice: int
-    landlock: bytes | None
+    landlock: Landlock | None
     seccomp: pyseccomp.SyscallFilter | None
     set_uid: bool
     raise_oom_score: bool
     missing: list[str] = field(default_factory=list)
+    limits: Mapping[int, int] = field(default_factory=lambda: dict(SESSION_LIMITS))
 
     def apply(self, session_number: int) -> None:
         """Irrevocable. The order matters: identity before no_new_privs has no effect on it, seccomp last."""
         if self.raise_oom_score:
             OOM_SCORE_FILE.write_text(OOM_SCORE, encoding="ascii")
-        limits = {
-            resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
-            resource.RLIMIT_FSIZE: 0,
-            resource.RLIMIT_CORE: 0,
-        }
+        limits = dict(self.limits)
         if self.set_uid:
             limits[resource.RLIMIT_NPROC] = MAX_PROCESSES
         for which, limit in limits.items():
@@ -93,7 +83,7 @@ class Hardening:
             os.setresuid(uid, uid, uid)
         die_with_parent()
         if self.landlock is not None:
-            _restrict_with_landlock(self.landlock)
+            self.landlock.restrict()
         if self.seccomp is not None:
             self.seccomp.load()
 
@@ -107,10 +97,10 @@ def prepare(cpu_shares: int) -> Hardening:
     raise_oom_score = os.access(OOM_SCORE_FILE, os.W_OK)
     if not raise_oom_score:
         missing.append(f"a higher oom_score_adj: {OOM_SCORE_FILE} cannot be written")
-    landlock = _landlock_ruleset()
-    if landlock is None:
+    ruleset = landlock()
+    if ruleset is None:
         missing.append("Landlock: not offered by this kernel")
-    return Hardening(niceness(cpu_shares), landlock, _build_seccomp(), set_uid, raise_oom_score, missing)
+    return Hardening(niceness(cpu_shares), ruleset, _build_seccomp(), set_uid, raise_oom_score, missing)
 
 
 def niceness(cpu_shares: int) -> int:
@@ -152,26 +142,6 @@ def _build_seccomp() -> pyseccomp.SyscallFilter:
     for option in (PR_SET_PDEATHSIG, PR_SET_VMA):
         rules.add_rule(pyseccomp.ALLOW, "prctl", pyseccomp.Arg(0, pyseccomp.EQ, option))
     return rules
-
-
-def _landlock_ruleset() -> bytes | None:
-    """A ruleset that handles every right this kernel knows and allows none; None without Landlock."""
-    abi = _libc().syscall(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_CREATE_RULESET_VERSION)
-    if abi < 1:
-        return None
-    return struct.pack("<QQQ", *LANDLOCK_RIGHTS[min(abi, max(LANDLOCK_RIGHTS))])
-
-
-def _restrict_with_landlock(ruleset: bytes) -> None:
-    libc = _libc()
-    buffer = ctypes.create_string_buffer(ruleset, len(ruleset))
-    # Trailing zero fields that an older kernel does not know are accepted by it (E2BIG only for set bits).
-    descriptor = libc.syscall(LANDLOCK_CREATE_RULESET, buffer, len(ruleset), 0)
-    if descriptor < 0:
-        raise HardeningError(f"landlock_create_ruleset: {os.strerror(ctypes.get_errno())}")
-    if libc.syscall(LANDLOCK_RESTRICT_SELF, descriptor, 0) != 0:
-        raise HardeningError(f"landlock_restrict_self: {os.strerror(ctypes.get_errno())}")
-    os.close(descriptor)
 
 
 def _libc() -> ctypes.CDLL:
