@@ -40,6 +40,14 @@ class Checkpoint:
         self.zygote = zygote
         self.epoch = 0
 
+    @property
+    def exists(self) -> bool:
+        return self._pipe is not None
+
+    def drop(self) -> None:
+        """Let the checkpoint end; this process goes on without one."""
+        self._supersede()
+
     def leave(self) -> Checkpoint:
         """In a branch: the checkpoint belongs to the process that it was forked from; here is one to begin with."""
         if self._pipe is not None:
@@ -102,8 +110,8 @@ class Checkpoint:
         os._exit(0)
 
     def _supersede(self) -> None:
-        """Tell the older checkpoint that there is a newer one. Until then the newer holds the older's pipe open as
-        well, so that never both of them see the head's end."""
+        """Tell the older checkpoint that it is not needed any more. Until then a newer one holds the older's pipe open
+        as well, so that never both of them see the head's end."""
         if self._pipe is not None:
             with contextlib.suppress(BrokenPipeError):
                 os.write(self._pipe, SUPERSEDED)

@@ -35,8 +35,9 @@ class Door:
     """One process's door. `wait_in_zygote` blocks in the zygote and returns the session's socket in each forked
     child."""
 
-    def __init__(self, wait_in_zygote: Callable[[], socket.socket]) -> None:
+    def __init__(self, wait_in_zygote: Callable[[], socket.socket], park_seconds: float) -> None:
         self._wait_in_zygote = wait_in_zygote
+        self._park_seconds = park_seconds
         self._guest: Guest | None = None
         self._sock: socket.socket | None = None
         self._answering: Callable[[bytes], bytes] = self._after_boot
@@ -44,6 +45,7 @@ class Door:
         self._policy = CheckpointPolicy.CELL
         self._cell = 0
         self._covered = False  # the state after `_cell` is in a checkpoint
+        self._parked = False  # idle for long: the state is in this process alone, until the next request comes
         self._cover_now = False  # the server asked for a checkpoint right after this request
         self._uncovered_seconds = 0.0
         self._uncovered_call = False
@@ -182,14 +184,21 @@ class Door:
     # --- requests ---
 
     def _next_request(self) -> bytes:
-        """Block for the next request; take the checkpoint that policy `idle` owes when nothing comes."""
+        """Block for the next request; take the checkpoint that policy `idle` owes when nothing comes.
+
+        A session that is idle for long keeps one process of its two: as nothing runs, nothing can go wrong in it.
+        """
         while True:
-            owes = self._policy is CheckpointPolicy.IDLE and not self._covered
+            owes = self._policy is CheckpointPolicy.IDLE and not (self._covered or self._parked)
             if owes and not self._request_waits(QUIET_SECONDS):
                 promoted = self._take_checkpoint()
                 if promoted or self._request_waits(0):
                     continue
                 return self._touch()
+            if self.checkpoint.exists and not self._request_waits(self._park_seconds):
+                self.checkpoint.drop()
+                self._parked = True
+                self._covered = False
             head, body, self._descriptors = receive(self.sock)
             if head["t"] == "exit":
                 os._exit(0)
@@ -212,6 +221,7 @@ class Door:
         if not fork_branch(self.sock, descriptor, self.checkpoint.zygote):
             return False
         self._checkpoint = self.checkpoint.leave()
+        self._parked = False
         return True
 
     def _accept(self, head: Head) -> bool:
@@ -224,7 +234,8 @@ class Door:
         if "memory_limit" in head:
             self.guest.limit_memory(head["memory_limit"])
         missed = self._uncovered_seconds > UNCOVERED_SECONDS or self._uncovered_call
-        if self._policy is CheckpointPolicy.IDLE and missed and not self._covered and self._take_checkpoint():
+        owes = self._policy is CheckpointPolicy.IDLE and missed and not self._covered
+        if (owes or self._parked) and self._take_checkpoint():
             return False
         self._cell = head["cell"]
         self._cover_now = head["cover"]
@@ -242,6 +253,7 @@ class Door:
         if taken.seconds is not None:
             self._fork_seconds = taken.seconds
             self._covered = True
+            self._parked = False
             self._uncovered_seconds = 0.0
             self._uncovered_call = False
         return taken.promoted

@@ -70,7 +70,14 @@ class SandboxService:
         artifact = await _ensure_artifact(settings.image, settings.guest_dir)
         self._not_ready = "starting the zygote"
         spawner = Spawner(
-            ZygoteOptions(settings.image, artifact, settings.memory_bytes, settings.output_bytes, settings.cpu_shares),
+            ZygoteOptions(
+                settings.image,
+                artifact,
+                settings.memory_bytes,
+                settings.output_bytes,
+                settings.cpu_shares,
+                settings.park_seconds,
+            ),
             settings.spares,
         )
         self._spawner = spawner

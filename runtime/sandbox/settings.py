@@ -38,6 +38,7 @@ class SandboxSettings(ServiceSettings):
     queue_timeout_seconds: float = Field(4.0, gt=0, allow_inf_nan=False, description="longest wait in the queue")
     spares: int = Field(8, ge=0, le=64, description="sessions that wait ready")
     idle_timeout_seconds: float = Field(900.0, gt=0, allow_inf_nan=False, description="idle sessions end after this")
+    park_seconds: float = Field(5.0, gt=0, allow_inf_nan=False, description="idle sessions keep one process after this")
     suspend_timeout_seconds: float = Field(60.0, gt=0, allow_inf_nan=False, description="unanswered host calls too")
     drain_seconds: float = Field(30.0, ge=0, allow_inf_nan=False, description="longest wait for cells at the end")
 

@@ -39,6 +39,7 @@ class ZygoteOptions:
     memory_bytes: int
     output_bytes: int
     cpu_shares: int
+    park_seconds: float
 
 
 class Spawner:
@@ -138,6 +139,7 @@ class Spawner:
         options = self._options
         command = [sys.executable, "-I", "-m", "runtime.sandbox.zygote", options.image, str(options.artifact)]
         command += [str(theirs.fileno()), str(options.memory_bytes), str(options.output_bytes), str(options.cpu_shares)]
+        command += [str(options.park_seconds)]
         self._zygote = subprocess.Popen(  # noqa: S603 - our own module with our own arguments
             command, env={}, stdin=subprocess.DEVNULL, close_fds=True, pass_fds=[theirs.fileno()]
         )

@@ -5,7 +5,7 @@ Started by the server (`spawner`) by exec with an empty environment and one sock
 nothing of the server is in its memory. It is single-threaded; everything it imports or touches is shared by its
 children.
 
-    python -I -m runtime.sandbox.zygote IMAGE ARTIFACT SOCKET_FD MEMORY_BYTES OUTPUT_BYTES CPU_SHARES
+    python -I -m runtime.sandbox.zygote IMAGE ARTIFACT SOCKET_FD MEMORY_BYTES OUTPUT_BYTES CPU_SHARES PARK_SECONDS
 
 To the server: `{"t": "ready", "missing": [...]}` once. From the server: `{"t": "spawn", "number": n}` with a socket.
 """
@@ -83,13 +83,14 @@ def main() -> None:
     parser.add_argument("memory_bytes", type=int)
     parser.add_argument("output_bytes", type=int)
     parser.add_argument("cpu_shares", type=int)
+    parser.add_argument("park_seconds", type=float)
     args = parser.parse_args()
     for codec in CODECS:
         codecs.lookup(codec)
     control = socket.socket(fileno=args.socket_fd)
     control.set_inheritable(False)
     zygote = Zygote(control, prepare(args.cpu_shares))
-    door = Door(zygote.wait_for_spawn)
+    door = Door(zygote.wait_for_spawn, args.park_seconds)
     guest = Guest(
         image=IMAGES[args.image],
         artifact=args.artifact,
