@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from runtime.keyring import KeyRing
 from runtime.sandbox.errors import RequestError
+from runtime.sandbox.json_size import has_more_values_than
 from runtime.sandbox.openapi import build_document
 from runtime.sandbox.service import SandboxService
 from runtime.sandbox.variables import Kind, receive_variable
@@ -36,6 +37,7 @@ from runtime.wire import (
 MAX_REQUEST: Final = 24 << 20  # a resume with the largest answer; code has its own, smaller cap
 MAX_CODE: Final = 1 << 20
 MAX_PLAIN_REQUEST: Final = 8 << 20  # any other body: code with every character escaped, and room
+MAX_VALUES: Final = 50_000  # JSON values in a body; the longest list that is taken has 10,000
 MAX_PROBLEMS: Final = 20  # of a malformed body that its error lists
 OPENAPI_PATH: Final = "/openapi.json"
 READ_SECONDS: Final = 60.0
@@ -196,6 +198,8 @@ async def _parse(request: web.Request, model: type[RequestT], limit: int = MAX_P
         raw = await request.read()
     if len(raw) > limit:
         raise RequestError(ErrorCode.TOO_LARGE, f"the body has {len(raw)} bytes, at most {limit} are read here")
+    if has_more_values_than(MAX_VALUES, raw):
+        raise RequestError(ErrorCode.MALFORMED, f"the body has more than {MAX_VALUES} JSON values")
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:

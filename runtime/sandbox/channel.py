@@ -1,12 +1,13 @@
 """The server's end of a process's socket on the event loop: whole messages in, whole messages out, never blocking.
 
-The kernel says who sent a message (SCM_CREDENTIALS); what a message says about itself is not believed. A sender that
-breaks the framing or sends too much is cut off like one that is gone.
+The kernel says who sent a message (SCM_CREDENTIALS); what a message says about itself is checked by `reports`. A
+sender that breaks the framing, says what no process of ours says or sends too much is cut off like one that is gone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import struct
@@ -14,11 +15,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from runtime.sandbox.frames import PACKET, Assembly, Head, descriptors_message, packets, split
+from runtime.sandbox.frames import PACKET, Assembly, Head, descriptors_message, packets
+from runtime.sandbox.reports import ForgedReportError, parse_report
 
 PACKETS_PER_WAKEUP: Final = 64
 MAX_MESSAGE: Final = 160 << 20  # an answer and a variable, with room; more is an attack
 CREDENTIALS: Final = struct.Struct("iII")  # pid, uid, gid: struct ucred
+
+log = logging.getLogger(__name__)
 
 
 def socket_pair() -> tuple[socket.socket, socket.socket]:
@@ -68,13 +72,13 @@ class Channel:
     def _readable(self) -> None:
         for _ in range(PACKETS_PER_WAKEUP):
             try:
-                packet, ancillary, _, _ = self._sock.recvmsg(PACKET + 1, socket.CMSG_SPACE(CREDENTIALS.size))
+                packet, ancillary, flags, _ = self._sock.recvmsg(PACKET + 1, socket.CMSG_SPACE(CREDENTIALS.size))
             except BlockingIOError:
                 return
             except OSError:
-                packet, ancillary = b"", []
+                packet, ancillary, flags = b"", [], 0
             pid = _sender(ancillary)
-            if not packet or pid is None or not self._take(packet, pid):
+            if not packet or flags & socket.MSG_TRUNC or pid is None or not self._take(packet, pid):
                 self._end()
             if self.closed:
                 return
@@ -85,8 +89,9 @@ class Channel:
         if message is None:
             return self._assembly.length <= MAX_MESSAGE
         try:
-            head, body = split(message)
-        except (ValueError, TypeError):
+            head, body = parse_report(message)
+        except ForgedReportError as error:
+            log.warning("a process said what none of ours says; it is cut off", extra={"problem": str(error)})
             return False
         self._on_message(head, body, pid)
         return True

@@ -5,11 +5,17 @@ An envelope that breaks the shape or a cap is a crash of that guest, not an erro
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_json
 
+from runtime.sandbox.json_size import has_more_values_than
+
+MAX_VALUES: Final = 250_000  # full events and locals have fewer; parsed, each takes about 100 bytes here
 MAX_LOCALS: Final = 1_000
+MAX_NAME: Final = 1_200  # 200 characters, escaped
+MAX_LOCALS_BYTES: Final = 1 << 20  # of values; the guest counts less
 MAX_EVENTS: Final = 10_000
 MAX_EVENT_BYTES: Final = 8 << 20
 MAX_CALL_BYTES: Final = 16 << 20
@@ -56,7 +62,9 @@ class GuestAnswer(GuestOutput):
     status: Literal["ok", "error"]
     result: str | None = Field(default=None, max_length=21_000)
     error: GuestError | None = None
-    locals: dict[str, GuestLocal] = Field(default_factory=dict, max_length=MAX_LOCALS)
+    locals: dict[Annotated[str, Field(max_length=MAX_NAME)], GuestLocal] = Field(
+        default_factory=dict, max_length=MAX_LOCALS
+    )
 
 
 class GuestCall(GuestOutput):
@@ -84,7 +92,10 @@ OutputT = TypeVar("OutputT", bound=GuestOutput)
 
 
 def parse_answer(body: bytes) -> GuestAnswer:
-    return _checked(GuestAnswer, body)
+    answer = _checked(GuestAnswer, body)
+    if sum(len(to_json(local.value)) for local in answer.locals.values()) > MAX_LOCALS_BYTES:
+        raise ForgedEnvelopeError("locals beyond the cap")
+    return answer
 
 
 def parse_call(body: bytes) -> GuestCall:
@@ -115,6 +126,8 @@ def _checked(model: type[OutputT], body: bytes) -> OutputT:
 
 
 def _parse(model: type[EnvelopeT], body: bytes) -> EnvelopeT:
+    if has_more_values_than(MAX_VALUES, body):
+        raise ForgedEnvelopeError(f"more than {MAX_VALUES} values")
     try:
         return model.model_validate_json(body)
     except ValidationError as error:

@@ -20,6 +20,7 @@ ONLY: Final = b"O"  # a whole message
 FIRST: Final = b"F"
 MORE: Final = b"M"
 LAST: Final = b"L"
+PART_OVERHEAD: Final = 1024  # reckoned for a packet besides its bytes: empty ones are not free
 MAX_DESCRIPTORS: Final = 4
 MAX_BODY: Final = 128 << 20  # largest variable that leaves a session
 
@@ -46,7 +47,7 @@ class Assembly:
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
-        self.length = 0  # bytes of the unfinished message
+        self.length = 0  # bytes that the unfinished message takes here
 
     def add(self, packet: bytes) -> bytes | None:
         """The message that `packet` completes, if it does."""
@@ -57,7 +58,7 @@ class Assembly:
         elif not self._parts:
             return None
         self._parts.append(packet[1:])
-        self.length += len(packet)
+        self.length += len(packet) + PART_OVERHEAD
         if mark not in (ONLY, LAST):
             return None
         message = b"".join(self._parts)

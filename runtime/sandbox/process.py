@@ -148,8 +148,9 @@ class SessionProcess:
             self._settle(Call(head, body))
 
     def ended(self) -> None:
-        """No process is left on the other side (called by the channel)."""
+        """No process is left on the other side, or it misbehaved and was cut off (called by the channel)."""
         self.gone = True
+        self.kill(End.DIED)
         self._release_pidfd()
         self.meter.stop()
         self._settle(Ended(self._killed_for or End.DIED, self._why, None, self.meter.used()))

@@ -35,6 +35,11 @@ def cpu_ticks(pids: set[int]) -> int:
     return used
 
 
+def resident_bytes(pid: int) -> int:
+    """Memory of `pid` that is there now."""
+    return int(status(pid)["VmRSS"].split()[0]) << 10
+
+
 def zombies(pids: set[int]) -> set[int]:
     return {pid for pid in pids if status(pid).get("State", "").startswith("Z")}
 

@@ -44,14 +44,14 @@ class SandboxServer:
 
 
 @contextlib.contextmanager
-def run_server(**settings: object) -> Iterator[SandboxServer]:
+def run_server(module: str = "runtime.sandbox", **settings: object) -> Iterator[SandboxServer]:
     """Ready when the block begins and ended after it. `settings` are SANDBOX_ variables in lower case."""
     with tempfile.TemporaryDirectory(prefix="sandbox-test-") as folder:
         keys, log = Path(folder) / "keys", Path(folder) / "log"
         write_keys(keys, KEYS)
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "runtime.sandbox"],
+                [sys.executable, "-m", module],
                 env={**os.environ, **_variables(keys, settings)},
                 stdout=output,
                 stderr=output,

@@ -6,12 +6,15 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
+from typing import Final
 
 import pytest
 
 from runtime.sandbox.channel import MAX_MESSAGE, Channel, socket_pair
-from runtime.sandbox.frames import FIRST, MORE, ONLY, PACKET, Head, receive, send
+from runtime.sandbox.frames import FIRST, MORE, ONLY, PACKET, PART_OVERHEAD, Head, receive, send
 from tests.runtime.sandbox.eventually import eventually
+
+DONE: Final[Head] = {"t": "done", "answer": 0, "ran": 0.5, "cpu": 0.25, "memory": 1 << 20, "forked": 0}
 
 
 class Peer:
@@ -37,7 +40,7 @@ async def peer() -> AsyncIterator[Peer]:
 
 def send_from_a_child(sock: socket.socket) -> int:
     if (child := os.fork()) == 0:
-        send(sock, {"t": "hello", "pid": 1})
+        send(sock, {"t": "hello"}, b'{"pid": 1}')
         os._exit(0)
     os.waitpid(child, 0)
     return child
@@ -55,7 +58,7 @@ async def test_the_process_id_is_the_kernels_not_the_messages(peer: Peer) -> Non
 
 async def test_a_large_message_is_received_whole(peer: Peer) -> None:
     body = os.urandom(5 * PACKET)
-    await asyncio.to_thread(send, peer.sock, {"t": "done"}, body)
+    await asyncio.to_thread(send, peer.sock, DONE, body)
     await eventually(lambda: [message[1] for message in peer.messages] == [body])
 
 
@@ -94,18 +97,32 @@ async def test_the_other_sides_end_is_told_once(peer: Peer) -> None:
     assert peer.ends == 1
 
 
-@pytest.mark.parametrize("packet", [ONLY + b"no json\n", ONLY + b"[]\n", ONLY + b"\xff\n", ONLY])
+@pytest.mark.parametrize(
+    "packet",
+    [
+        ONLY + b"no json\n",
+        ONLY + b"[]\n",
+        ONLY + b"\xff\n",
+        ONLY,
+        ONLY + b"[" * 50_000 + b"\n",
+        ONLY + b'{"t": "promoted"}\n',
+        ONLY + b'{"t": "hello"}\n' + b"x" * PACKET,  # larger than a packet may be, and so cut by the kernel
+    ],
+)
 async def test_a_sender_that_breaks_the_framing_is_cut_off(peer: Peer, packet: bytes) -> None:
     peer.sock.send(packet)
     await eventually(lambda: peer.ends == 1)
     assert peer.messages == []
 
 
-async def test_a_sender_that_sends_without_end_is_cut_off(peer: Peer) -> None:
+@pytest.mark.parametrize("size", [PACKET, 0])
+async def test_a_sender_that_sends_without_end_is_cut_off_also_when_its_packets_are_empty(
+    peer: Peer, size: int
+) -> None:
     def flood() -> None:
         peer.sock.send(FIRST + b"{}\n")
-        for _ in range(MAX_MESSAGE // PACKET + 20):
-            peer.sock.send(MORE + b"x" * PACKET)
+        for _ in range(MAX_MESSAGE // (size + PART_OVERHEAD) + 2000):
+            peer.sock.send(MORE + b"x" * size)
 
     with pytest.raises((BrokenPipeError, ConnectionResetError)):
         await asyncio.to_thread(flood)
@@ -123,10 +140,10 @@ async def test_closing_inside_a_message_handler_stops_reading() -> None:
 
     channel = Channel(ours, on_message, lambda: None)
     with theirs:
-        send(theirs, {"n": 1})
-        send(theirs, {"n": 2})
+        send(theirs, DONE)
+        send(theirs, {"t": "hello"})
         await eventually(lambda: channel.closed)
-        assert heard == [{"n": 1}]
+        assert heard == [DONE]
 
 
 def test_the_servers_socket_asks_for_credentials_and_never_blocks() -> None:

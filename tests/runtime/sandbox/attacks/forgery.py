@@ -111,4 +111,24 @@ os.write(os.open('/host/door', os.O_RDWR), b'G' + struct.pack('<QQ', 0, 1 << 31)
         error="OSError",
         timeout=20,
     ),
+    Attack(
+        "15 forged answer of very many values",
+        """
+text = b'{"status": "ok", "locals": {"x": {"type": "", "repr": "", "value": [' + b'[],' * 15_000_000 + b'1]}}}'
+os.write(os.open('/host/door', os.O_RDWR), b'N' + text)
+""",
+        (CRASHED,),
+        timeout=20,
+        breaks_itself=True,
+    ),
+    Attack(
+        "15 forged answer with a huge name",
+        """
+text = b'{"status": "ok", "locals": {"' + b'x' * 50_000_000 + b'": {"type": "", "repr": ""}}}'
+os.write(os.open('/host/door', os.O_RDWR), b'N' + text)
+""",
+        (CRASHED,),
+        timeout=20,
+        breaks_itself=True,
+    ),
 )
