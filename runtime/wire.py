@@ -26,6 +26,8 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from runtime.checkpoint_policy import CheckpointPolicy as CheckpointPolicy
+
 SESSION_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 VARIABLE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
 
@@ -95,14 +97,6 @@ class LocalsMode(StrEnum):
     NONE = "none"
     SUMMARY = "summary"  # type and repr of each name
     VALUES = "values"  # also `value` where a value has a JSON form within the cap
-
-
-class CheckpointPolicy(StrEnum):
-    """When a session is copied, so that a bad cell can be rolled back."""
-
-    CELL = "cell"  # after every cell
-    IDLE = "idle"  # after ~20 ms of quiet, creation and PUT, and when 250 ms of cell time or a host call is uncovered
-    OFF = "off"  # never: a bad cell ends the session
 
 
 class ExecuteRequest(_Request):

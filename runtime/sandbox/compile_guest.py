@@ -17,7 +17,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Final
 
-from runtime.sandbox.engine import EngineError, compile_artifact, find_artifact
+from runtime.sandbox.artifact import compile_artifact, find_artifact
+from runtime.sandbox.engine import EngineError
 from runtime.sandbox.guest_image import IMAGES, STDLIB, GuestImage, default_folder
 
 PROGRESS_SECONDS: Final = 5.0

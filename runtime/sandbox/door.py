@@ -16,11 +16,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from runtime.checkpoint_policy import CheckpointPolicy
 from runtime.sandbox.branch import fork_branch
 from runtime.sandbox.checkpoint import Checkpoint
 from runtime.sandbox.engine import Guest
 from runtime.sandbox.frames import MAX_BODY, Head, receive, send
-from runtime.wire import CheckpointPolicy
 
 QUIET_SECONDS: Final = 0.02  # policy `idle`: how long nothing must come before a checkpoint is taken
 UNCOVERED_SECONDS: Final = 0.25  # policy `idle`: cell time that may be lost without a checkpoint before the next cell

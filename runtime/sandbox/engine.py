@@ -1,4 +1,4 @@
-"""The WebAssembly engine: compiles a guest image, and runs one guest in this process. The only importer of wasmtime.
+"""The WebAssembly engine: runs one guest in this process. Only it and `artifact`, which compiles, import wasmtime.
 
 No epochs and no fuel: a guest that must stop is killed with its process, which also ends what no counter sees (sleep,
 host calls) and costs running code nothing.
@@ -8,29 +8,24 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import os
-import platform
 import posixpath
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from wasmtime import Config, Engine, Func, FuncType, Linker, Memory, Module, Store, Trap, ValType, WasmtimeError
-from wasmtime import _ffi as ffi  # `Config` has no property for the target
 
 from runtime.sandbox.descriptors import DOOR
 from runtime.sandbox.filesystem import FileSystem
-from runtime.sandbox.guest_image import HOST_MOUNT, WRITABLE_MOUNT, GuestImage, artifact_path
+from runtime.sandbox.guest_image import HOST_MOUNT, WRITABLE_MOUNT, GuestImage
 from runtime.sandbox.linear_memory import LinearMemory
 from runtime.sandbox.output_capture import OutputCapture
 from runtime.sandbox.wasi import Preview1
 
 WASI_MODULE: Final = "wasi_snapshot_preview1"
 WASM_STACK_BYTES: Final = 2 << 20  # well inside the 8 MiB process stack: deep recursion traps
-OPTIONS_REVISION: Final = "1"  # part of the artifact's key; raise it when `_config` changes
+OPTIONS_REVISION: Final = "1"  # part of the artifact's key; see `build_config`
 
 
 class EngineError(Exception):
@@ -45,55 +40,6 @@ class GuestEnd:
     detail: str
 
 
-def engine_key() -> str:
-    return f"wasmtime{version('wasmtime')}-{OPTIONS_REVISION}"
-
-
-def find_artifact(image: GuestImage, folders: Sequence[Path]) -> Path | None:
-    """The compiled form of `image` that this machine can load: made for its CPU, else for any of its architecture."""
-    for portable in (False, True):
-        for folder in folders:
-            path = artifact_path(image, folder, engine_key(), portable=portable)
-            if path.exists() and _loads(path):
-                return path
-    return None
-
-
-def compile_artifact(image: GuestImage, folders: Sequence[Path], *, portable: bool = False) -> Path:
-    """Compile `image` into the first of `folders` that can be written. Safe beside other processes."""
-    folder = next((folder for folder in folders if _is_writable(folder)), None)
-    if folder is None:
-        tried = ", ".join(map(str, folders))
-        raise EngineError(f"guest image {image.name} must be compiled, but none of these can be written: {tried}")
-    path = artifact_path(image, folder, engine_key(), portable=portable)
-    try:
-        engine = Engine(_config(portable=portable))
-        serialized = Module.from_file(engine, str(image.resource(image.module_file))).serialize()
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-            file.write(serialized)
-        Path(file.name).replace(path)
-    except (WasmtimeError, OSError) as error:
-        raise EngineError(f"guest image {image.name} could not be compiled into {folder}: {error}") from error
-    return path
-
-
-def _loads(path: Path) -> bool:
-    """The engine compares what the artifact was compiled for with this CPU; it maps the file, which takes 5 ms."""
-    try:
-        Module.deserialize_file(Engine(_config()), str(path))
-    except WasmtimeError:
-        return False
-    return True
-
-
-def _is_writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return False
-    return os.access(folder, os.W_OK)
-
-
 class Guest:
     """One instantiated guest. `run` enters it and comes back only if its program ends."""
 
@@ -106,7 +52,7 @@ class Guest:
         memory_limit: int,
         output_cap: int,
     ) -> None:
-        engine = Engine(_config())
+        engine = Engine(build_config())
         self.memory = LinearMemory()
         self._store = Store(engine)
         self.limit_memory(memory_limit)
@@ -192,16 +138,11 @@ def _no_host_call(*_: int) -> int:
     return -1
 
 
-def _config(*, portable: bool = False) -> Config:
-    """A named target is compiled for with what all its CPUs have, no target with what this CPU has."""
+def build_config() -> Config:
+    """For compiling and for running: an artifact is of one configuration. Raise OPTIONS_REVISION when it changes."""
     config = Config()
     config.wasm_exceptions = True
     config.max_wasm_stack = WASM_STACK_BYTES
-    if portable:
-        target = f"{platform.machine()}-unknown-linux-gnu"
-        error = ffi.wasmtime_config_target_set(config.ptr(), ctypes.create_string_buffer(target.encode()))
-        if error:
-            raise WasmtimeError._from_ptr(error)
     return config
 
 
@@ -209,8 +150,3 @@ def _function_type(name: str, types: str) -> FuncType:
     value_types = {"i": ValType.i32, "I": ValType.i64}
     results = [] if name == "proc_exit" else [ValType.i32()]
     return FuncType([value_types[letter]() for letter in types], results)
-
-
-def cpu_count() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0))

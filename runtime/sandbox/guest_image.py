@@ -1,26 +1,25 @@
-"""Guest images: which CPython for WASI a session runs, where its bytes come from and where the compiled form is kept.
+"""Guest images: which CPython for WASI a session runs, and where its bytes come from (compiled: `artifact`).
 
-Compiling takes seconds to a minute, so the artifact is cached under a key of everything it depends on: the module's
-bytes, the engine's version and options, and the CPU. `make guest` fills the cache; the service does so at start if it
-must. A container image carries an artifact for any CPU of its architecture.
+The zygote loads this module, so it is sparing with imports (tests/runtime/sandbox/test_zygote.py): what the zygote
+holds is in the page tables of every session, and `threading` and `random` run code after each fork.
 """
 
 from __future__ import annotations
 
-import hashlib
+import importlib.util
 import io
 import os
-import platform
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib import resources
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal
 
 HOST_MOUNT: Final = "/host"  # in the guest: the door and the package `sandbox`
 WRITABLE_MOUNT: Final = "/tmp"  # noqa: S108 - a path inside the guest, not on the host
+
+
+class GuestImageError(Exception):
+    """A guest image cannot be had; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +59,17 @@ serve({self.preloaded!r})
 
     def resource(self, name: str) -> Path:
         """A file of the distribution; wheels are unpacked, so it is a path."""
-        return Path(str(resources.files(self.package) / name))
+        return _package_folder(self.package) / name
 
     def guest_files(self) -> Mapping[str, bytes]:
         """The package `sandbox` (runtime/sandbox/guest) as files of the guest."""
-        folder = resources.files("runtime.sandbox") / "guest"  # not as a module: it cannot be imported here
-        sources = (entry for entry in folder.iterdir() if entry.name.endswith(".py"))
-        return {f"{HOST_MOUNT}/sandbox/{source.name}": source.read_bytes() for source in sources}
+        folder = Path(__file__).parent / "guest"  # not as a module: it cannot be imported here
+        return {f"{HOST_MOUNT}/sandbox/{source.name}": source.read_bytes() for source in folder.glob("*.py")}
 
     def archived_files(self) -> Mapping[str, bytes]:
         """The unpacked content of `archives`, for packages that read their data as files and not through the zip."""
+        import zipfile  # brings threading with it, see below
+
         found: dict[str, bytes] = {}
         for folder, (outer, inner) in self.archives.items():
             with zipfile.ZipFile(self.resource(outer)) as archive, archive.open(inner) as member:
@@ -156,26 +156,15 @@ SCIENTIFIC: Final = replace(
 IMAGES: Final[Mapping[str, GuestImage]] = {image.name: image for image in (STDLIB, SCIENTIFIC)}
 
 
-def artifact_path(image: GuestImage, folder: Path, engine_key: str, *, portable: bool = False) -> Path:
-    """Where the compiled module of `image` is kept; another build, engine or CPU gives another name.
-
-    Images of one module share it. `portable`: the one that uses no more than what every CPU of this architecture has.
-    """
-    build = f"{image.distribution}{version(image.distribution)}-{Path(image.module_file).stem}"
-    cpu = "portable" if portable else hashlib.sha256(cpu_features().encode()).hexdigest()[:12]
-    return folder / f"{build}-{engine_key}-{platform.machine()}-{cpu}.cwasm"
-
-
 def default_folder() -> Path:
     """$XDG_CACHE_HOME/rlm-operator/guests, as the XDG base directory specification places caches."""
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(cache) / "rlm-operator" / "guests"
 
 
-def cpu_features() -> str:
-    """The CPU's feature flags as the kernel names them (x86: `flags`, arm64: `Features`)."""
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() in ("flags", "Features"):
-            return " ".join(sorted(value.split()))
-    return platform.processor()
+def _package_folder(package: str) -> Path:
+    """Where an installed package is, without importing it."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise GuestImageError(f"the Python package {package}, which carries the guest, is not installed")
+    return Path(spec.submodule_search_locations[0])

@@ -8,21 +8,22 @@ show it.
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import resource
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Final
-
-import pyseccomp
 
 from runtime.sandbox.landlock import Landlock, landlock
 
 PR_SET_PDEATHSIG: Final = 1
+PR_SET_SECCOMP: Final = 22
 PR_SET_NO_NEW_PRIVS: Final = 38
 PR_SET_VMA: Final = 0x53564D41
+SECCOMP_MODE_FILTER: Final = 2
+SECCOMP_INSTRUCTION: Final = 8  # bytes of a struct sock_filter
 SIGKILL: Final = 9
 FIRST_SESSION_UID: Final = 200_000
 MAX_PROCESSES: Final = 64  # of one session's own uid: head, checkpoint, one of each in transition
@@ -33,19 +34,6 @@ SESSION_LIMITS: Final[Mapping[int, int]] = {
 }
 OOM_SCORE_FILE: Final = Path("/proc/self/oom_score_adj")
 OOM_SCORE: Final = "500"  # of -1000 to 1000: short of memory, the kernel takes a session before the server
-
-FORK_FLAGS: Final = 0x01200011  # CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | SIGCHLD: glibc's fork and nothing else
-PROT_EXEC: Final = 4
-
-# Every system call that a live session was seen to make, and no more (docs/design/0003-sessions.md).
-ALLOWED: Final = (
-    *("read", "write", "close", "sendto", "recvfrom", "recvmsg", "preadv2", "pipe2", "dup3", "pselect6"),
-    *("munmap", "mremap", "madvise", "brk"),
-    *("getpid", "getppid", "gettid", "set_robust_list", "rt_sigreturn", "exit", "exit_group"),
-    *("clock_gettime", "clock_nanosleep", "setitimer", "getrandom"),
-)
-# Absent on some architectures (arm64 has only the newer form of each).
-ALLOWED_WHERE_PRESENT: Final = ("dup2",)
 
 
 class HardeningError(Exception):
@@ -58,7 +46,7 @@ class Hardening:
 
     nice: int
     landlock: Landlock | None
-    seccomp: pyseccomp.SyscallFilter | None
+    seccomp: bytes  # the program of `seccomp.build_filter`
     set_uid: bool
     raise_oom_score: bool
     missing: list[str] = field(default_factory=list)
@@ -84,11 +72,11 @@ class Hardening:
         die_with_parent()
         if self.landlock is not None:
             self.landlock.restrict()
-        if self.seccomp is not None:
-            self.seccomp.load()
+        if self.seccomp:
+            _load_seccomp(self.seccomp)
 
 
-def prepare(cpu_shares: int) -> Hardening:
+def prepare(cpu_shares: int, seccomp: bytes) -> Hardening:
     """Find out what this kernel and user can do and build it."""
     missing: list[str] = []
     set_uid = os.geteuid() == 0
@@ -100,7 +88,7 @@ def prepare(cpu_shares: int) -> Hardening:
     ruleset = landlock()
     if ruleset is None:
         missing.append("Landlock: not offered by this kernel")
-    return Hardening(niceness(cpu_shares), ruleset, _build_seccomp(), set_uid, raise_oom_score, missing)
+    return Hardening(niceness(cpu_shares), ruleset, seccomp, set_uid, raise_oom_score, missing)
 
 
 def niceness(cpu_shares: int) -> int:
@@ -125,24 +113,19 @@ def prctl(option: int, argument: int) -> None:
         raise HardeningError(f"prctl({option}, {argument}): {os.strerror(number)}")
 
 
-def _build_seccomp() -> pyseccomp.SyscallFilter:
-    """Allow-list; anything else kills the process (its checkpoint takes over, so even that is contained)."""
-    rules = pyseccomp.SyscallFilter(defaction=pyseccomp.KILL_PROCESS)
-    for name in ALLOWED:
-        rules.add_rule(pyseccomp.ALLOW, name)
-    for name in ALLOWED_WHERE_PRESENT:
-        if pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, name) >= 0:
-            rules.add_rule(pyseccomp.ALLOW, name)
-    denied = pyseccomp.ERRNO(errno.EPERM)
-    rules.add_rule(pyseccomp.ALLOW, "clone", pyseccomp.Arg(0, pyseccomp.EQ, FORK_FLAGS))
-    rules.add_rule(denied, "clone", pyseccomp.Arg(0, pyseccomp.NE, FORK_FLAGS))
-    for name in ("mmap", "mprotect"):
-        rules.add_rule(pyseccomp.ALLOW, name, pyseccomp.Arg(2, pyseccomp.MASKED_EQ, PROT_EXEC, 0))
-        rules.add_rule(denied, name, pyseccomp.Arg(2, pyseccomp.MASKED_EQ, PROT_EXEC, PROT_EXEC))
-    for option in (PR_SET_PDEATHSIG, PR_SET_VMA):
-        rules.add_rule(pyseccomp.ALLOW, "prctl", pyseccomp.Arg(0, pyseccomp.EQ, option))
-    return rules
+class _FilterProgram(ctypes.Structure):
+    """struct sock_fprog (linux/filter.h)."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
+def _load_seccomp(program: bytes) -> None:
+    """Needs no_new_privs, which came before."""
+    loaded = _FilterProgram(len(program) // SECCOMP_INSTRUCTION, program)
+    if _libc().prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(loaded), 0, 0) != 0:
+        raise HardeningError(f"seccomp: {os.strerror(ctypes.get_errno())}")
+
+
+@cache
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)

@@ -20,6 +20,7 @@ from runtime.sandbox.channel import Channel, socket_pair
 from runtime.sandbox.errors import ProcessError
 from runtime.sandbox.frames import Head
 from runtime.sandbox.process import SessionProcess
+from runtime.sandbox.seccomp import build_filter
 
 REFILL_DELAY_SECONDS: Final = 0.004  # so that a new spare does not race the first cell of the one just taken
 START_TIMEOUT_SECONDS: Final = 60.0
@@ -45,6 +46,7 @@ class ZygoteOptions:
 class Spawner:
     def __init__(self, options: ZygoteOptions, spares: int) -> None:
         self._options = options
+        self._seccomp = build_filter()
         self._wanted_spares = spares
         self._spares: deque[SessionProcess] = deque()
         self._starting: set[SessionProcess] = set()
@@ -139,7 +141,7 @@ class Spawner:
         options = self._options
         command = [sys.executable, "-I", "-m", "runtime.sandbox.zygote", options.image, str(options.artifact)]
         command += [str(theirs.fileno()), str(options.memory_bytes), str(options.output_bytes), str(options.cpu_shares)]
-        command += [str(options.park_seconds)]
+        command += [str(options.park_seconds), self._seccomp.hex()]
         self._zygote = subprocess.Popen(  # noqa: S603 - our own module with our own arguments
             command, env={}, stdin=subprocess.DEVNULL, close_fds=True, pass_fds=[theirs.fileno()]
         )

@@ -6,6 +6,7 @@ nothing of the server is in its memory. It is single-threaded; everything it imp
 children.
 
     python -I -m runtime.sandbox.zygote IMAGE ARTIFACT SOCKET_FD MEMORY_BYTES OUTPUT_BYTES CPU_SHARES PARK_SECONDS
+        SECCOMP
 
 To the server: `{"t": "ready", "missing": [...]}` once. From the server: `{"t": "spawn", "number": n}` with a socket.
 """
@@ -84,12 +85,13 @@ def main() -> None:
     parser.add_argument("output_bytes", type=int)
     parser.add_argument("cpu_shares", type=int)
     parser.add_argument("park_seconds", type=float)
+    parser.add_argument("seccomp", type=bytes.fromhex, help="filter program")
     args = parser.parse_args()
     for codec in CODECS:
         codecs.lookup(codec)
     control = socket.socket(fileno=args.socket_fd)
     control.set_inheritable(False)
-    zygote = Zygote(control, prepare(args.cpu_shares))
+    zygote = Zygote(control, prepare(args.cpu_shares, args.seccomp))
     door = Door(zygote.wait_for_spawn, args.park_seconds)
     guest = Guest(
         image=IMAGES[args.image],

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from runtime.sandbox.hardening import Hardening, die_with_parent, prepare
+from runtime.sandbox.seccomp import build_filter
 
 MAP_ANONYMOUS_PRIVATE: Final = 0x22
 
@@ -81,9 +82,9 @@ def main() -> None:
     name, without = sys.argv[1], sys.argv[2:]
     attempt = ATTEMPTS[name]
     __import__("threading"), __import__("encodings.idna")
-    hardening: Hardening = prepare(cpu_shares=256)
+    hardening: Hardening = prepare(256, build_filter())
     if "seccomp" in without:
-        hardening = replace(hardening, seccomp=None)
+        hardening = replace(hardening, seccomp=b"")
     if "landlock" in without:
         hardening = replace(hardening, landlock=None)
     hardening.apply(session_number=os.getpid() % 10_000)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.sandbox.engine import EngineError, compile_artifact, engine_key, find_artifact
-from runtime.sandbox.guest_image import GuestImage, artifact_path
+from runtime.sandbox.artifact import artifact_path, compile_artifact, engine_key, find_artifact
+from runtime.sandbox.engine import EngineError
+from runtime.sandbox.guest_image import GuestImage
 
 EMPTY_MODULE = b"\0asm\1\0\0\0"
 

@@ -1,0 +1,29 @@
+"""What the zygote holds, each session pays for: its page tables are copied, its at-fork code runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Final
+
+# threading and random run code after each fork; the others are large and not needed there.
+UNWANTED: Final = {
+    "asyncio",
+    "email",
+    "logging",
+    "pydantic",
+    "pyseccomp",
+    "random",
+    "subprocess",
+    "threading",
+    "zipfile",
+}
+
+
+def test_the_zygote_loads_nothing_that_runs_at_fork_or_is_large() -> None:
+    program = "import json, sys, runtime.sandbox.zygote; print(json.dumps(list(sys.modules)))"
+    done = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(json.loads(done.stdout))
+    assert "runtime.sandbox.door" in loaded
+    assert loaded & UNWANTED == set()
