@@ -39,6 +39,7 @@ class _Hello(_Report):
     """A session process waits for its first request; a branch for its next."""
 
     t: Literal["hello"]
+    memory: Count
 
 
 class _Promoted(_Report):
@@ -49,7 +50,15 @@ class _Promoted(_Report):
     epoch: Count
 
 
-class _Died(_Report):
+class _Used(_Report):
+    """What a cell has used until now."""
+
+    ran: Seconds
+    cpu: Seconds
+    memory: Count
+
+
+class _Died(_Used):
     """The guest's program ended, and its process with it."""
 
     t: Literal["died"]
@@ -57,12 +66,9 @@ class _Died(_Report):
     detail: Annotated[str, Field(max_length=300)]
 
 
-class _Pause(_Report):
-    """What a cell has used and written raw until its reply."""
+class _Pause(_Used):
+    """The cell stops for a reply: what it has written raw, too."""
 
-    ran: Seconds
-    cpu: Seconds
-    memory: Count
     forked: Seconds
     raw_stdout: str = ""
     raw_stdout_truncated: bool = False

@@ -14,6 +14,7 @@ from runtime.sandbox.channel import MAX_MESSAGE, Channel, socket_pair
 from runtime.sandbox.frames import FIRST, MORE, ONLY, PACKET, PART_OVERHEAD, Head, receive, send
 from tests.runtime.sandbox.eventually import eventually
 
+HELLO: Final[Head] = {"t": "hello", "memory": 1 << 24}
 DONE: Final[Head] = {"t": "done", "answer": 0, "ran": 0.5, "cpu": 0.25, "memory": 1 << 20, "forked": 0}
 
 
@@ -40,15 +41,15 @@ async def peer() -> AsyncIterator[Peer]:
 
 def send_from_a_child(sock: socket.socket) -> int:
     if (child := os.fork()) == 0:
-        send(sock, {"t": "hello"}, b'{"pid": 1}')
+        send(sock, HELLO, b'{"pid": 1}')
         os._exit(0)
     os.waitpid(child, 0)
     return child
 
 
 async def test_a_message_comes_with_the_senders_process_id(peer: Peer) -> None:
-    send(peer.sock, {"t": "hello"}, b"body")
-    await eventually(lambda: peer.messages == [({"t": "hello"}, b"body", os.getpid())])
+    send(peer.sock, HELLO, b"body")
+    await eventually(lambda: peer.messages == [(HELLO, b"body", os.getpid())])
 
 
 async def test_the_process_id_is_the_kernels_not_the_messages(peer: Peer) -> None:
@@ -106,7 +107,9 @@ async def test_the_other_sides_end_is_told_once(peer: Peer) -> None:
         ONLY,
         ONLY + b"[" * 50_000 + b"\n",
         ONLY + b'{"t": "promoted"}\n',
-        ONLY + b'{"t": "hello"}\n' + b"x" * PACKET,  # larger than a packet may be, and so cut by the kernel
+        ONLY
+        + b'{"t": "hello", "memory": 1}\n'
+        + b"x" * PACKET,  # larger than a packet may be, and so cut by the kernel
     ],
 )
 async def test_a_sender_that_breaks_the_framing_is_cut_off(peer: Peer, packet: bytes) -> None:
@@ -141,7 +144,7 @@ async def test_closing_inside_a_message_handler_stops_reading() -> None:
     channel = Channel(ours, on_message, lambda: None)
     with theirs:
         send(theirs, DONE)
-        send(theirs, {"t": "hello"})
+        send(theirs, HELLO)
         await eventually(lambda: channel.closed)
         assert heard == [DONE]
 

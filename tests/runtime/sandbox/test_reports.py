@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 
 from runtime.sandbox.reports import ForgedReportError, parse_report
 
-PAUSE: Final[dict[str, object]] = {"ran": 0.5, "cpu": 0, "memory": 1 << 27, "forked": 0.001}
+USED: Final[dict[str, object]] = {"ran": 0.5, "cpu": 0, "memory": 1 << 27}
+PAUSE: Final[dict[str, object]] = {**USED, "forked": 0.001}
 RAW: Final[dict[str, object]] = {"raw_stdout": "\0", "raw_stdout_truncated": True, "raw_stderr": "e"}
 GOOD: Final[tuple[dict[str, object], ...]] = (
     {"t": "ready", "missing": []},
     {"t": "ready", "missing": ["Landlock: not offered by this kernel"]},
-    {"t": "hello"},
+    {"t": "hello", "memory": 1 << 24},
     {"t": "promoted", "cell": 3, "epoch": 1},
-    {"t": "died", "kind": "exit", "detail": "the guest called exit(1)"},
+    {"t": "died", "kind": "exit", "detail": "the guest called exit(1)", **USED},
     {"t": "call", **PAUSE, **RAW},
     {"t": "done", "answer": 5, **PAUSE},
 )
@@ -47,7 +48,7 @@ def test_what_our_processes_say_is_taken_as_it_is(head: dict[str, object]) -> No
         {},
         {"t": "spawn"},
         {"t": ["hello"]},
-        {"t": "hello", "pid": 1},
+        {"t": "hello", "memory": 1, "pid": 1},
         {"t": "promoted"},
         {"t": "promoted", "cell": 1},
         {"t": "promoted", "cell": 1, "epoch": None},
@@ -55,8 +56,8 @@ def test_what_our_processes_say_is_taken_as_it_is(head: dict[str, object]) -> No
         {"t": "promoted", "cell": -1, "epoch": 1},
         {"t": "promoted", "cell": 1.5, "epoch": 1},
         {"t": "promoted", "cell": 10**400, "epoch": 1},
-        {"t": "died", "kind": "k" * 21, "detail": ""},
-        {"t": "died", "kind": "k", "detail": "d" * 301},
+        {"t": "died", "kind": "k" * 21, "detail": "", **USED},
+        {"t": "died", "kind": "k", "detail": "d" * 301, **USED},
         {"t": "ready", "missing": "all"},
         {"t": "ready", "missing": [""] * 101},
         {"t": "done", **PAUSE},

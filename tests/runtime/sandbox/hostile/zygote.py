@@ -18,6 +18,7 @@ from runtime.sandbox.frames import FIRST, MORE, ONLY, PACKET, Head, receive, sen
 
 PAUSE: Final[Head] = {"ran": 0.1, "cpu": 0.1, "memory": 1 << 20, "forked": 0.0}
 ANSWER: Final = b'{"status": "ok", "stdout": "answered"}'
+HELLO: Final[Head] = {"t": "hello", "memory": 1 << 20}
 DONE: Final[Head] = {"t": "done", "answer": len(ANSWER), **PAUSE}
 
 
@@ -77,8 +78,10 @@ TRICKS: Final[dict[str, Callable[[socket.socket], object]]] = {
     "promoted with wrong types": _say({"t": "promoted", "cell": [], "epoch": "x"}),
     "promoted without having been killed": _say({"t": "promoted", "cell": 99, "epoch": 7}),
     "promoted a thousand times": _say_often({"t": "promoted", "cell": 0, "epoch": 1}, 1000),
-    "hello a thousand times": _say_often({"t": "hello"}, 1000),
-    "died a thousand times": _say_often({"t": "died", "kind": "x", "detail": "y"}, 1000),
+    "hello a thousand times": _say_often(HELLO, 1000),
+    "died a thousand times": _say_often(
+        {"t": "died", "kind": "x", "detail": "y", "ran": 0.1, "cpu": 0.1, "memory": 1 << 20}, 1000
+    ),
     "ready": _say({"t": "ready", "missing": []}),
     "a call of anything": _say({"t": "call", **PAUSE}, b'{"name": "ask", "payload": ""}'),
     "a call that is none": _say({"t": "call", **PAUSE}, b"\xff"),
@@ -115,7 +118,7 @@ def main() -> None:
             sock = socket.socket(fileno=descriptor)
             control.close()
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what it dies of is of no interest
-            send(sock, {"t": "hello"})
+            send(sock, HELLO)
             for code in requests(sock):
                 TRICKS[code](sock)
         os.close(descriptor)
