@@ -17,14 +17,16 @@ from runtime.sandbox.errors import RequestError
 from runtime.sandbox.metrics import SandboxMetrics
 from runtime.sandbox.session import Session, State
 from runtime.sandbox.turn import Batch, InterruptedEarlyError, Turn
+from runtime.sandbox.weights import Weights
 from runtime.wire import CellReply, ErrorCode, ResumeRequest, Status
 
 log = logging.getLogger(__name__)
 
 
 class Cells:
-    def __init__(self, admission: Admission, metrics: SandboxMetrics) -> None:
+    def __init__(self, admission: Admission, weights: Weights, metrics: SandboxMetrics) -> None:
         self._admission = admission
+        self._weights = weights
         self._metrics = metrics
 
     async def run(self, session: Session, batch: Batch, *, prelude: bool = False) -> CellReply:
@@ -94,7 +96,8 @@ class Cells:
     async def _interruptible(self, session: Session, running: Awaitable[CellReply]) -> CellReply:
         """When the client goes away the handler is cancelled: the cell is killed and the state before it comes back."""
         try:
-            return await running
+            with self._weights.running(session):
+                return await running
         except asyncio.CancelledError:
             await session.abandon()
             self._metrics.executions.labels(Status.INTERRUPTED.value).inc()

@@ -100,9 +100,13 @@ class SessionProcess:
         if self._killed_for is None:
             self._killed_for = end
         self.meter.stop()
+        self.send_signal(signal.SIGKILL)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """To the head, whoever that is now."""
         if self._pidfd is not None:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                signal.pidfd_send_signal(self._pidfd, number)
 
     def stop(self) -> None:
         """Interrupt the request that is under way, if there is one; whoever waits for its outcome is told so."""

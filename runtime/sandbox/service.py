@@ -17,6 +17,7 @@ from typing import Final
 
 from runtime.sandbox.admission import Admission
 from runtime.sandbox.cells import Cells
+from runtime.sandbox.cpus import cpu_limit
 from runtime.sandbox.errors import ProcessError, RequestError
 from runtime.sandbox.guest_image import IMAGES
 from runtime.sandbox.metrics import SandboxMetrics
@@ -26,6 +27,7 @@ from runtime.sandbox.settings import SandboxSettings
 from runtime.sandbox.spawner import Spawner, ZygoteOptions
 from runtime.sandbox.turn import Batch
 from runtime.sandbox.variables import IncomingVariable, OutgoingVariable
+from runtime.sandbox.weights import Weights
 from runtime.wire import (
     Capabilities,
     CellReply,
@@ -54,7 +56,8 @@ class SandboxService:
         self.settings = settings
         self.metrics = SandboxMetrics()
         self.admission = Admission(settings.slots(), settings.max_queue, settings.queue_timeout_seconds)
-        self._cells = Cells(self.admission, self.metrics)
+        self._weights = Weights(cpu_limit())
+        self._cells = Cells(self.admission, self._weights, self.metrics)
         self.registry: Registry | None = None
         self.draining = False
         self._spawner: Spawner | None = None
@@ -116,6 +119,7 @@ class SandboxService:
     async def close(self) -> None:
         if self._sweeper is not None:
             self._sweeper.cancel()
+        await self._weights.close()
         if self.registry is not None:
             self.registry.close()
         if self._spawner is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from runtime.sandbox.cpus import cpu_limit
 from runtime.sandbox.frames import MAX_BODY
 from runtime.sandbox.guest_image import IMAGES, STDLIB, default_folder
 from runtime.settings import ServiceSettings
@@ -52,7 +54,7 @@ class SandboxSettings(ServiceSettings):
     def slots(self) -> int:
         if self.max_concurrent_executions is not None:
             return self.max_concurrent_executions
-        return max(SMALLEST_SLOTS, SLOTS_PER_CPU * len(os.sched_getaffinity(0)))
+        return max(SMALLEST_SLOTS, math.ceil(SLOTS_PER_CPU * cpu_limit()))
 
 
 def memory_limit() -> int:

@@ -70,17 +70,23 @@ class Meter:
             self._used = self._look()
             self._started = None
 
+    def cpu(self) -> float:
+        """CPU seconds of the cell that runs, is suspended, or ended last; cheap."""
+        if self._started is None:
+            return self._used.cpu
+        self._cpu_seen = _cpu_seconds(self._pid) or self._cpu_seen
+        return self._used.cpu + self._cpu_seen - self._cpu_started
+
     def used(self) -> Usage:
         """Of the cell that runs, is suspended, or ended last."""
         return self._used if self._started is None else self._look()
 
     def _look(self) -> Usage:
         ran = 0.0 if self._started is None else time.perf_counter() - self._started
-        self._cpu_seen = _cpu_seconds(self._pid) or self._cpu_seen
         data, memory = _data_bytes(self._pid), self._used.memory_bytes
         if data is not None and self._host_bytes is not None:
             memory = data - self._host_bytes
-        return Usage(self._used.ran + ran, self._used.cpu + self._cpu_seen - self._cpu_started, memory)
+        return Usage(self._used.ran + ran, self.cpu(), memory)
 
 
 def _cpu_seconds(pid: int | None) -> float | None:

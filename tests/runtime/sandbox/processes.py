@@ -40,6 +40,10 @@ def resident_bytes(pid: int) -> int:
     return int(status(pid)["VmRSS"].split()[0]) << 10
 
 
+def nice(pid: int) -> int:
+    return int(_read(pid, "stat").rpartition(b")")[2].split()[16])
+
+
 def zombies(pids: set[int]) -> set[int]:
     return {pid for pid in pids if status(pid).get("State", "").startswith("Z")}
 
