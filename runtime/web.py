@@ -20,6 +20,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.aiohttp import make_aiohttp_handler
 
+from runtime import logs
+
 REQUEST_ID_HEADER: Final = "x-request-id"
 _REQUEST_ID_ACCEPTED: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 REQUEST_ID: Final = web.RequestKey("request_id", str)
@@ -133,13 +135,18 @@ def operations_paths() -> frozenset[str]:
 async def request_id_middleware(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Take the caller's x-request-id if it is harmless, else make one. Handlers read `request[REQUEST_ID]`.
+    """Take the caller's x-request-id if it is harmless, else make one. Handlers read `request[REQUEST_ID]`; what is
+    logged for the request has it.
 
     The reply header is set by `set_request_id`, hooked to on_response_prepare, so that streams carry it too.
     """
     given = request.headers.get(REQUEST_ID_HEADER, "")
     request[REQUEST_ID] = given if _REQUEST_ID_ACCEPTED.fullmatch(given) else secrets.token_hex(16)
-    return await handler(request)
+    in_logs = logs.REQUEST_ID.set(request[REQUEST_ID])
+    try:
+        return await handler(request)
+    finally:
+        logs.REQUEST_ID.reset(in_logs)
 
 
 async def set_request_id(request: web.Request, response: web.StreamResponse) -> None:

@@ -1,4 +1,4 @@
-"""Runs the cells of sessions for requests: waits for a slot, lets an interrupt or a lost client end them, counts them.
+"""Runs the cells of sessions for requests: waits for a slot, lets an interrupt or a lost client end them.
 
 Called by `service`, which found the session and claimed it.
 """
@@ -6,39 +6,36 @@ Called by `service`, which found the session and claimed it.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 
 from runtime.sandbox.admission import Admission
 from runtime.sandbox.errors import RequestError
-from runtime.sandbox.metrics import SandboxMetrics
+from runtime.sandbox.ledger import Ledger
 from runtime.sandbox.session import Session, State
 from runtime.sandbox.turn import Batch, InterruptedEarlyError, Turn
 from runtime.sandbox.weights import Weights
 from runtime.wire import CellReply, ErrorCode, ResumeRequest, Status
 
-log = logging.getLogger(__name__)
-
 
 class Cells:
-    def __init__(self, admission: Admission, weights: Weights, metrics: SandboxMetrics) -> None:
+    def __init__(self, admission: Admission, weights: Weights, ledger: Ledger) -> None:
         self._admission = admission
         self._weights = weights
-        self._metrics = metrics
+        self._ledger = ledger
 
     async def run(self, session: Session, batch: Batch, *, prelude: bool = False) -> CellReply:
         """Run the cells; the last one's reply, with those of all in `results` if they came as a list."""
         (code, *_), seconds, locals_mode = batch.codes, batch.seconds, batch.locals
         begin = partial(session.run, code, seconds, locals_mode, prelude=prelude)
-        return await self._take_turn(session, begin, batch.rest)
+        return await self._take_turn(session, begin, code, batch.rest)
 
     async def resume(self, session: Session, request: ResumeRequest, seconds: float | None) -> CellReply:
         """Go on with the suspended cell and those that wait behind it."""
         begin = partial(session.resume, request.result, request.error, seconds)
-        return await self._take_turn(session, begin, session.rest)
+        self._ledger.host_answer(session, request)
+        return await self._take_turn(session, begin, None, session.rest)
 
     async def interrupt(self, session: Session) -> CellReply:
         """End what runs or waits; the reply that its own request gets too. 409 when there is nothing to interrupt."""
@@ -59,12 +56,12 @@ class Cells:
     async def _interrupt_suspended(self, session: Session) -> CellReply:
         with session.take_turn() as turn:
             reply = await session.interrupt()
-            self._count(session, reply)
+            self._ledger.cell(session, reply, None)
             turn.end(reply)
         return reply
 
     async def _take_turn(
-        self, session: Session, begin: Callable[[], Awaitable[CellReply]], rest: Batch | None
+        self, session: Session, begin: Callable[[], Awaitable[CellReply]], code: str | None, rest: Batch | None
     ) -> CellReply:
         """One slot for all of it."""
         replies: list[CellReply] = []
@@ -78,10 +75,10 @@ class Cells:
                 else:
                     replies.append(await self._interruptible(session, begin()))
                     replies[0].timing.queued = queued
-                self._count(session, replies[0])
+                self._ledger.cell(session, replies[0], code)
                 while rest is not None and rest.codes and replies[-1].status is Status.OK:
                     replies.append(await self._next(session, turn, rest))
-                    self._count(session, replies[-1])
+                    self._ledger.cell(session, replies[-1], rest.codes[0])
                     rest = rest.rest
                 if rest is not None:
                     session.rest = rest
@@ -99,31 +96,5 @@ class Cells:
             with self._weights.running(session):
                 return await running
         except asyncio.CancelledError:
-            await session.abandon()
-            self._metrics.executions.labels(Status.INTERRUPTED.value).inc()
+            self._ledger.abandoned(session, await session.abandon())
             raise
-
-    def _count(self, session: Session, reply: CellReply) -> None:
-        log.info(
-            "cell",
-            extra={
-                "caller": session.owner,
-                "session": hashlib.sha256(session.id.encode()).hexdigest()[:16],
-                "cell": reply.cell,
-                "status": reply.status.value,
-                "seconds": round(reply.execution_time, 4),
-            },
-        )
-        metrics = self._metrics
-        metrics.executions.labels(reply.status.value).inc()
-        if reply.status is Status.SUSPENDED:
-            metrics.host_calls.inc()
-            return
-        metrics.duration.observe(reply.execution_time)
-        metrics.cpu.inc(reply.cpu_time)
-        if reply.status is not Status.OK:
-            metrics.errors.labels(reply.status.value).inc()
-        if reply.status is Status.TIMEOUT:
-            metrics.timeouts.inc()
-        if reply.rolled_back:
-            metrics.rollbacks.inc()

@@ -19,6 +19,7 @@ MAX_LOCALS_BYTES: Final = 1 << 20  # of values; the guest counts less
 MAX_EVENTS: Final = 10_000
 MAX_EVENT_BYTES: Final = 8 << 20
 MAX_CALL_BYTES: Final = 16 << 20
+LARGEST_CHARACTER: Final = 4  # bytes in UTF-8
 
 
 class ForgedEnvelopeError(Exception):
@@ -99,7 +100,10 @@ def parse_answer(body: bytes) -> GuestAnswer:
 
 
 def parse_call(body: bytes) -> GuestCall:
-    return _checked(GuestCall, body)
+    call = _checked(GuestCall, body)
+    if len(call.payload) * LARGEST_CHARACTER > MAX_CALL_BYTES and len(call.payload.encode()) > MAX_CALL_BYTES:
+        raise ForgedEnvelopeError("a host call beyond the cap")
+    return call
 
 
 def call_name(body: bytes) -> str:

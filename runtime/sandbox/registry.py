@@ -17,7 +17,7 @@ from functools import partial
 from typing import Final
 
 from runtime.sandbox.errors import ProcessError, RequestError
-from runtime.sandbox.metrics import SandboxMetrics
+from runtime.sandbox.ledger import Ledger
 from runtime.sandbox.process import SessionProcess
 from runtime.sandbox.session import Session, SessionOptions, State
 from runtime.sandbox.spawner import Spawner
@@ -33,13 +33,13 @@ class Registry:
     def __init__(
         self,
         spawner: Spawner,
-        metrics: SandboxMetrics,
+        ledger: Ledger,
         cap: int,
         idle_seconds: float,
         suspend_seconds: float,
     ) -> None:
         self._spawner = spawner
-        self._metrics = metrics
+        self._ledger = ledger
         self.cap = cap
         self._idle_seconds = idle_seconds
         self._suspend_seconds = suspend_seconds
@@ -77,9 +77,11 @@ class Registry:
     ) -> Session:
         """A new session. 409 if the id is in use, 429 at the cap, 503 if no process can be had."""
         try:
-            return await self._make(owner, session_id, options, self._spawner.take, one_shot=one_shot)
+            session = await self._make(owner, session_id, options, self._spawner.take, one_shot=one_shot)
         except ProcessError as error:
             raise RequestError(ErrorCode.NOT_READY, str(error)) from error
+        self._ledger.session_created(session)
+        return session
 
     async def fork(self, source: Session, session_id: str | None) -> tuple[Session, HostCall | None]:
         """A branch of the claimed `source`, and the call in which it waits. Refused like a new session, but 429 if no
@@ -91,6 +93,7 @@ class Registry:
         except ProcessError as error:
             message = f"session {source.id} could not be branched: it ended, or it has too many branches; end some"
             raise RequestError(ErrorCode.SESSION_CAP, message) from error
+        self._ledger.session_created(branch, source)
         return branch, branch.become_branch_of(source)
 
     async def _make(
@@ -113,7 +116,7 @@ class Registry:
             process = await new_process()
         finally:
             self._starting -= 1
-        self._metrics.session_start.observe(time.perf_counter() - started)
+        self._ledger.metrics.session_start.observe(time.perf_counter() - started)
         session = Session(owner, key[1], process, options, self._spawner.take, one_shot=session_id is None and one_shot)
         if self.find(*key) is not None:
             session.close()
@@ -125,7 +128,7 @@ class Registry:
     def end(self, session: Session, *, expired: bool = False) -> None:
         """End a session and its processes. An expired id is remembered, so that its owner is told so."""
         session.close()
-        self._forget(session)
+        self._forget(session, "expired" if expired else "deleted")
         if not expired:
             self._expired.pop((session.owner, session.id), None)
 
@@ -156,20 +159,22 @@ class Registry:
                     self.end(session, expired=True)
                 elif session.state is State.SUSPENDED and session.abandoned_for(now) > self._suspend_seconds:
                     log.info("suspended cell abandoned", extra={"seconds": round(session.abandoned_for(now))})
-                    await session.abandon()
+                    self._ledger.abandoned(session, await session.abandon())
                     self.discard_if_lost(session)
 
     def close(self) -> None:
         for session in list(self._sessions.values()):
             session.close()
+            self._ledger.session_ended(session, "stopped")
         self._sessions.clear()
 
-    def _forget(self, session: Session) -> None:
+    def _forget(self, session: Session, reason: str = "lost") -> None:
         key = (session.owner, session.id)
         session.close()
         if self._sessions.get(key) is not session:
             return
         del self._sessions[key]
+        self._ledger.session_ended(session, reason)
         self._expired[key] = None
         while len(self._expired) > REMEMBERED_EXPIRED:
             self._expired.popitem(last=False)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from runtime.sandbox.envelope import GuestAnswer, GuestOutput
+from runtime.sandbox.envelope import LARGEST_CHARACTER, GuestAnswer, GuestOutput
 from runtime.sandbox.frames import Head
 from runtime.sandbox.usage import Usage
 from runtime.wire import CellError, CellReply, Event, Local, Status, Timing
-
-LARGEST_CHARACTER: Final = 4  # bytes in UTF-8
 
 
 def living_reply(session_id: str, cell: int, status: Status, head: Head, output: GuestOutput, cap: int) -> CellReply:

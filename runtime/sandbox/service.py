@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Final
 
 from runtime.sandbox.admission import Admission
+from runtime.sandbox.audit import open_audit_log
 from runtime.sandbox.cells import Cells
 from runtime.sandbox.cpus import cpu_limit
 from runtime.sandbox.errors import ProcessError, RequestError
 from runtime.sandbox.guest_image import IMAGES
+from runtime.sandbox.ledger import Ledger
 from runtime.sandbox.metrics import SandboxMetrics
 from runtime.sandbox.registry import Registry
 from runtime.sandbox.session import Session, SessionOptions, State
@@ -57,7 +59,8 @@ class SandboxService:
         self.metrics = SandboxMetrics()
         self.admission = Admission(settings.slots(), settings.max_queue, settings.queue_timeout_seconds)
         self._weights = Weights(cpu_limit())
-        self._cells = Cells(self.admission, self._weights, self.metrics)
+        self._ledger = Ledger(self.metrics, open_audit_log(is_on=settings.audit_log))
+        self._cells = Cells(self.admission, self._weights, self._ledger)
         self.registry: Registry | None = None
         self.draining = False
         self._spawner: Spawner | None = None
@@ -88,7 +91,7 @@ class SandboxService:
         self.metrics.missing_measures.set(len(spawner.missing_measures))
         self.registry = Registry(
             spawner,
-            self.metrics,
+            self._ledger,
             settings.session_cap(),
             settings.idle_timeout_seconds,
             settings.suspend_timeout_seconds,
@@ -239,7 +242,8 @@ class SandboxService:
     async def put_variable(self, owner: str, session_id: str, name: str, variable: IncomingVariable) -> VariableReply:
         registry = self._ready_registry()
         session = registry.get(owner, session_id)
-        with registry.claimed(session):
+        with registry.claimed(session), self._ledger.variable("variable_set", session, name) as moved:
+            moved.bytes = variable.received
             async with self.admission.slot(owner):
                 return await session.put(name, variable)
 
@@ -247,9 +251,11 @@ class SandboxService:
         registry = self._ready_registry()
         session = registry.get(owner, session_id)
         _refuse_if_sealed(session)
-        with registry.claimed(session):
+        with registry.claimed(session), self._ledger.variable("variable_read", session, name) as moved:
             async with self.admission.slot(owner):
-                return await session.get(name, self.settings.variable_bytes)
+                found = await session.get(name, self.settings.variable_bytes)
+            moved.bytes = len(found.data)
+            return found
 
     # --- parts ----------------------------------------------------------------------
 

@@ -31,10 +31,12 @@ class OutgoingVariable:
 
 @dataclass
 class IncomingVariable:
-    """Text of `length` characters: inline, or in the memory file `descriptor` with `width` bytes per character."""
+    """Text of `length` characters, `received` as so many bytes: inline, or in the memory file `descriptor` with
+    `width` bytes per character."""
 
     kind: Kind
     length: int
+    received: int
     inline: str | None = None
     descriptor: int | None = None
     width: int = 1
@@ -71,7 +73,7 @@ async def receive_variable(chunks: AsyncIterator[bytes], kind: Kind, limit: int)
         os.close(descriptor)
         raise
     if ascii_only and length > INLINE_CHARACTERS:
-        return IncomingVariable(kind, length, descriptor=descriptor)
+        return IncomingVariable(kind, length, length, descriptor=descriptor)
     converting = asyncio.create_task(asyncio.to_thread(_convert, descriptor, kind, length))
     try:
         return await asyncio.shield(converting)
@@ -105,13 +107,13 @@ def _decode(descriptor: int, kind: Kind, length: int) -> IncomingVariable:
             ErrorCode.INVALID_VALUE, f"the body is no UTF-8: {error.reason} at byte {error.start}"
         ) from error
     if len(text) <= INLINE_CHARACTERS:
-        return IncomingVariable(kind, len(text), inline=text)
+        return IncomingVariable(kind, len(text), length, inline=text)
     largest = ord(max(text))
     width, encoding, fill = next((w, e, f) for bound, w, e, f in WIDTHS if bound == 0 or largest < bound)
     os.ftruncate(descriptor, 0)
     os.lseek(descriptor, 0, os.SEEK_SET)
     _write_all(descriptor, text.encode(encoding))
-    return IncomingVariable(kind, len(text), descriptor=descriptor, width=width, fill=fill)
+    return IncomingVariable(kind, len(text), length, descriptor=descriptor, width=width, fill=fill)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

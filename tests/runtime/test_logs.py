@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 
-from runtime.logs import build_formatter
+from runtime.logs import REQUEST_ID, add_request_id, build_formatter
 
 
 def record(message: str, **extra: object) -> logging.LogRecord:
@@ -18,6 +18,16 @@ def test_a_json_line_has_time_level_logger_message_and_the_extras() -> None:
     line = json.loads(build_formatter("json").format(record("cell", seconds=1.5)))
     assert (line["message"], line["level"], line["logger"], line["seconds"]) == ("cell", "WARNING", "service", 1.5)
     assert "timestamp" in line
+
+
+def test_what_is_logged_for_a_request_has_its_id_and_other_lines_have_none() -> None:
+    within, outside = record("cell"), record("ready")
+    token = REQUEST_ID.set("the-one")
+    add_request_id(within)
+    REQUEST_ID.reset(token)
+    add_request_id(outside)
+    assert json.loads(build_formatter("json").format(within))["request_id"] == "the-one"
+    assert "request_id" not in json.loads(build_formatter("json").format(outside))
 
 
 def test_a_logged_value_cannot_forge_a_json_line() -> None:

@@ -105,6 +105,8 @@ def test_a_call_has_a_name_and_a_payload_within_the_cap() -> None:
             parse_call(body.encode())
     with pytest.raises(ForgedEnvelopeError):
         parse_call(json.dumps({"name": "n", "payload": "x" * (MAX_CALL_BYTES + 1)}).encode())
+    with pytest.raises(ForgedEnvelopeError):
+        parse_call(json.dumps({"name": "n", "payload": "é" * (MAX_CALL_BYTES // 2 + 1)}).encode())
 
 
 def test_put_and_get_have_their_own_words() -> None:

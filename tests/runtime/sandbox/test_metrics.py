@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import Final
+
 from prometheus_client import generate_latest
 
 from runtime.sandbox.metrics import SandboxMetrics
 from tests.runtime.sandbox.samples import parse_metrics
 
+DOCUMENTATION: Final = Path(__file__).parents[3] / "docs/observability.md"
 NAMES = {
     "wasm_execution_requests_total",
     "wasm_execution_duration_seconds_bucket",
@@ -47,3 +52,10 @@ def test_two_services_in_one_process_do_not_share_counts() -> None:
     first, second = SandboxMetrics(), SandboxMetrics()
     first.timeouts.inc()
     assert parse_metrics(generate_latest(second.registry).decode())["wasm_execution_timeout_total", ""] == 0
+
+
+def test_the_documentation_lists_every_metric_with_its_type_and_no_other() -> None:
+    rows = re.findall(r"^\| `(wasm_\w+)` \| (\w+) \|", DOCUMENTATION.read_text(), re.MULTILINE)
+    families = [family for family in SandboxMetrics().registry.collect() if family.name.startswith("wasm_")]
+    exposed = {(family.name + "_total" * (family.type == "counter"), family.type) for family in families}
+    assert set(rows) == exposed
