@@ -21,7 +21,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from runtime import logs
+from runtime.connections import Connections
 
+IDLE_SECONDS: Final = 75.0
+MAX_CONNECTIONS: Final = 4096
+BACKLOG: Final = 1024
 REQUEST_ID_HEADER: Final = "x-request-id"
 _REQUEST_ID_ACCEPTED: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 REQUEST_ID: Final = web.RequestKey("request_id", str)
@@ -50,7 +54,9 @@ class Server:
     """One running service.
 
     `drain` is awaited after SIGTERM while the API still answers. With `cancel_on_disconnect` a handler is cancelled
-    when its client goes away; otherwise it runs on and notices that itself.
+    when its client goes away; otherwise it runs on and notices that itself. A connection may be without a whole head
+    of a request for `idle_seconds`, however fast its bytes come. Beyond `max_connections` the oldest without a
+    request is closed for each new one.
     """
 
     app: web.Application
@@ -61,6 +67,8 @@ class Server:
     drain: Callable[[], Awaitable[None]] | None = None
     shutdown_timeout: float = 5.0
     cancel_on_disconnect: bool = False
+    idle_seconds: float = IDLE_SECONDS
+    max_connections: int = MAX_CONNECTIONS
     on_listening: Callable[[Listening], None] | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -77,7 +85,7 @@ class Server:
             add_operations(operations_app, self.operations)
             apps.append((operations_app, self.metrics_port))
         runners: list[web.AppRunner] = []
-        ports: list[int] = []
+        listeners: list[asyncio.Server] = []
         try:
             for app, port in apps:
                 runner = web.AppRunner(
@@ -86,11 +94,16 @@ class Server:
                     access_log=None,
                     shutdown_timeout=self.shutdown_timeout,
                     handler_cancellation=self.cancel_on_disconnect,
+                    keepalive_timeout=self.idle_seconds,
                 )
                 runners.append(runner)
+                connections = Connections(self.max_connections)
+                connections.watch(app)
                 await runner.setup()
-                await web.TCPSite(runner, self.host, port, backlog=1024).start()
-                ports.append(int(runner.addresses[0][1]))
+                assert runner.server is not None  # noqa: S101  # it is set up
+                accept = connections.factory(runner.server)
+                listeners.append(await loop.create_server(accept, self.host, port, backlog=BACKLOG))
+            ports = [int(listener.sockets[0].getsockname()[1]) for listener in listeners]
             listening = Listening(ports[0], ports[-1])
             log.info("listening", extra={"host": self.host, "port": ports[0], "metrics_port": ports[-1]})
             if self.on_listening is not None:
@@ -100,6 +113,8 @@ class Server:
             if self.drain is not None:
                 await self.drain()
         finally:
+            for listener in listeners:
+                listener.close()
             for runner in runners:
                 await runner.cleanup()
         log.info("stopped")

@@ -16,9 +16,11 @@ from pydantic import BaseModel, ValidationError
 from runtime.keyring import KeyRing
 from runtime.sandbox.errors import RequestError
 from runtime.sandbox.json_size import has_more_values_than
+from runtime.sandbox.memory_file import Room
 from runtime.sandbox.openapi import build_document
+from runtime.sandbox.outbox import Outbox
 from runtime.sandbox.service import SandboxService
-from runtime.sandbox.variables import Kind, receive_variable
+from runtime.sandbox.variables import Bounds, Kind, receive_variable
 from runtime.web import operations_paths, request_id_middleware, set_request_id
 from runtime.wire import (
     LOAD_HEADER,
@@ -41,7 +43,10 @@ MAX_VALUES: Final = 50_000  # JSON values in a body; the longest list that is ta
 MAX_PROBLEMS: Final = 20  # of a malformed body that its error lists
 OPENAPI_PATH: Final = "/openapi.json"
 READ_SECONDS: Final = 60.0
+MAX_UNREAD: Final = 128 << 20  # of replies that their clients have yet to read
+OUTBOX: Final = web.AppKey("outbox", Outbox)
 READING: Final = web.AppKey("read_seconds", float)
+BOUNDS: Final = web.AppKey("bounds", Bounds)
 SERVICE: Final = web.AppKey("service", SandboxService)
 OWNER: Final = web.RequestKey("owner", str)
 CONTENT_TYPES: Final[dict[str, Kind]] = {"text/plain": "text", "application/json": "json"}
@@ -59,13 +64,17 @@ log = logging.getLogger(__name__)
 
 
 def create_app(service: SandboxService, keys: KeyRing | None, read_seconds: float = READ_SECONDS) -> web.Application:
-    """`keys` None: no authentication, every caller is the same one. A body must arrive within `read_seconds`."""
+    """`keys` None: no authentication, every caller is the same one. A body must arrive within `read_seconds`, and a
+    large reply be read within as many."""
     app = web.Application(
         client_max_size=MAX_REQUEST,
-        middlewares=[request_id_middleware, error_middleware, _authentication(keys)],
+        middlewares=[request_id_middleware, send_middleware, error_middleware, _authentication(keys)],
     )
     app[SERVICE] = service
     app[READING] = read_seconds
+    app[OUTBOX] = Outbox(MAX_UNREAD, read_seconds)
+    largest, memory = service.settings.variable_bytes, service.settings.memory_bytes
+    app[BOUNDS] = Bounds(largest, memory, Room(largest + memory))  # always enough for one
     app.on_response_prepare.append(set_request_id)
     app.on_response_prepare.append(_set_load)
     app.router.add_get(OPENAPI_PATH, get_openapi)
@@ -134,7 +143,7 @@ async def put_variable(request: web.Request) -> web.Response:
     name, session_id = _variable(request), _session_id(request)
     service.describe_session(request[OWNER], session_id)  # 404 before a large body is read
     async with _reading(request):
-        variable = await receive_variable(request.content.iter_any(), kind, service.settings.variable_bytes)
+        variable = await receive_variable(request.content.iter_any(), kind, request.app[BOUNDS])
     try:
         return _json(await service.put_variable(request[OWNER], session_id, name, variable))
     finally:
@@ -145,6 +154,13 @@ async def get_variable(request: web.Request) -> web.Response:
     variable = await request.app[SERVICE].get_variable(request[OWNER], _session_id(request), _variable(request))
     content_type = "application/json" if variable.kind == "json" else "text/plain"
     return web.Response(body=variable.data, content_type=content_type, charset="utf-8")
+
+
+@web.middleware
+async def send_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Large replies go out through the outbox."""
+    response = await handler(request)
+    return await request.app[OUTBOX].send(request, response) if isinstance(response, web.Response) else response
 
 
 @web.middleware

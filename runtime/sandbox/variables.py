@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from codecs import getincrementaldecoder
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from runtime.sandbox.errors import RequestError
+from runtime.sandbox.memory_file import MemoryFile, Room
 from runtime.wire import ErrorCode
 
 INLINE_CHARACTERS: Final = 4096  # shorter text goes with the request; single characters are shared objects in CPython
+PIECE: Final = 1 << 20  # of a body in conversion: only so much of it is in the server's own memory
 WIDTHS: Final = ((0x100, 1, "latin-1", "\xff"), (0x10000, 2, "utf-16-le", "\u0100"), (0, 4, "utf-32-le", "\U00010000"))
 
 Kind = Literal["text", "json"]
@@ -29,16 +32,25 @@ class OutgoingVariable:
     data: bytes
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """`body` bytes of one body, `memory` bytes of its text in the width that CPython's str will have."""
+
+    body: int
+    memory: int
+    room: Room
+
+
 @dataclass
 class IncomingVariable:
-    """Text of `length` characters, `received` as so many bytes: inline, or in the memory file `descriptor` with
-    `width` bytes per character."""
+    """Text of `length` characters, `received` as so many bytes: inline, or in the memory file with `width` bytes per
+    character."""
 
     kind: Kind
     length: int
     received: int
     inline: str | None = None
-    descriptor: int | None = None
+    file: MemoryFile | None = None
     width: int = 1
     fill: str = "a"  # a character of the same str representation
 
@@ -50,35 +62,38 @@ class IncomingVariable:
         return {**described, "width": self.width, "fill": self.fill}
 
     def descriptors(self) -> tuple[int, ...]:
-        return () if self.descriptor is None else (self.descriptor,)
+        return () if self.file is None else (self.file.descriptor,)
 
     def close(self) -> None:
-        if self.descriptor is not None:
-            os.close(self.descriptor)
-            self.descriptor = None
+        if self.file is not None:
+            self.file.close()
+            self.file = None
 
 
-async def receive_variable(chunks: AsyncIterator[bytes], kind: Kind, limit: int) -> IncomingVariable:
-    """Read a body of UTF-8 text. RequestError: 413 beyond `limit` bytes, 422 if it is no UTF-8."""
-    descriptor = os.memfd_create("variable", os.MFD_CLOEXEC)
+async def receive_variable(chunks: AsyncIterator[bytes], kind: Kind, bounds: Bounds) -> IncomingVariable:
+    """Read a body of UTF-8 text. RequestError: 413 beyond the body's bound, 422 if it is no UTF-8 or too wide for a
+    session, 429 without room."""
+    file = MemoryFile(bounds.room)
     try:
         length, ascii_only = 0, True
         async for chunk in chunks:
             length += len(chunk)
-            if length > limit:
-                raise RequestError(ErrorCode.TOO_LARGE, f"a variable may have {limit} bytes; split it into several")
+            if length > bounds.body:
+                raise RequestError(
+                    ErrorCode.TOO_LARGE, f"a variable may have {bounds.body} bytes; split it into several"
+                )
             ascii_only = ascii_only and chunk.isascii()
-            _write_all(descriptor, chunk)
+            file.write(chunk)
     except BaseException:
-        os.close(descriptor)
+        file.close()
         raise
     if ascii_only and length > INLINE_CHARACTERS:
-        return IncomingVariable(kind, length, length, descriptor=descriptor)
-    converting = asyncio.create_task(asyncio.to_thread(_convert, descriptor, kind, length))
+        return IncomingVariable(kind, length, length, file=file)
+    converting = asyncio.create_task(asyncio.to_thread(_convert, file, kind, bounds))
     try:
         return await asyncio.shield(converting)
     except asyncio.CancelledError:
-        converting.add_done_callback(_close_result)  # the thread cannot be stopped and still uses the descriptor
+        converting.add_done_callback(_close_result)  # the thread cannot be stopped and still uses the file
         raise
 
 
@@ -87,36 +102,50 @@ def _close_result(converting: asyncio.Task[IncomingVariable]) -> None:
         converting.result().close()
 
 
-def _convert(descriptor: int, kind: Kind, length: int) -> IncomingVariable:
-    """Decode the file's UTF-8; long text is written back in its own width. Owns the descriptor."""
+def _convert(utf8: MemoryFile, kind: Kind, bounds: Bounds) -> IncomingVariable:
+    """Long text is written anew in its own width, piece by piece. Owns `utf8`."""
     try:
-        variable = _decode(descriptor, kind, length)
+        length, largest = 0, "\0"
+        for text in _decoded(utf8):
+            length += len(text)
+            largest = max(largest, "\x7f" if text.isascii() else max(text))
+        if length <= INLINE_CHARACTERS:
+            return IncomingVariable(kind, length, utf8.size, inline="".join(_decoded(utf8)))
+        return _widen(utf8, kind, length, largest, bounds)
+    finally:
+        utf8.close()
+
+
+def _widen(utf8: MemoryFile, kind: Kind, length: int, largest: str, bounds: Bounds) -> IncomingVariable:
+    width, encoding, fill = next((w, e, f) for bound, w, e, f in WIDTHS if bound == 0 or ord(largest) < bound)
+    if length * width > bounds.memory:
+        message = f"{length} characters of {width} bytes each do not fit into a session's memory"
+        raise RequestError(ErrorCode.INVALID_VALUE, message)
+    file = MemoryFile(bounds.room)
+    try:
+        for text in _decoded(utf8):
+            file.write(text.encode(encoding))
     except BaseException:
-        os.close(descriptor)
+        file.close()
         raise
-    if variable.descriptor is None:
-        os.close(descriptor)
-    return variable
+    return IncomingVariable(kind, length, utf8.size, file=file, width=width, fill=fill)
 
 
-def _decode(descriptor: int, kind: Kind, length: int) -> IncomingVariable:
-    try:
-        text = os.pread(descriptor, length, 0).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise RequestError(
-            ErrorCode.INVALID_VALUE, f"the body is no UTF-8: {error.reason} at byte {error.start}"
-        ) from error
-    if len(text) <= INLINE_CHARACTERS:
-        return IncomingVariable(kind, len(text), length, inline=text)
-    largest = ord(max(text))
-    width, encoding, fill = next((w, e, f) for bound, w, e, f in WIDTHS if bound == 0 or largest < bound)
-    os.ftruncate(descriptor, 0)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    _write_all(descriptor, text.encode(encoding))
-    return IncomingVariable(kind, len(text), length, descriptor=descriptor, width=width, fill=fill)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+def _decoded(utf8: MemoryFile) -> Iterator[str]:
+    """The file's text in pieces. RequestError: 422 where it is no UTF-8."""
+    decoder = getincrementaldecoder("utf-8")()
+    position = 0
+    while True:
+        piece = os.pread(utf8.descriptor, PIECE, position)
+        before = position - len(decoder.getstate()[0])
+        try:
+            text = decoder.decode(piece, final=not piece)
+        except UnicodeDecodeError as error:
+            place = before + error.start
+            message = f"the body is no UTF-8: {error.reason} at byte {place}"
+            raise RequestError(ErrorCode.INVALID_VALUE, message) from error
+        if text:
+            yield text
+        if not piece:
+            return
+        position += len(piece)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -47,6 +48,8 @@ async def run(
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None,
     *,
     cancel_on_disconnect: bool = False,
+    idle_seconds: float = 60.0,
+    max_connections: int = 100,
 ) -> AsyncIterator[Running]:
     app = web.Application(middlewares=[request_id_middleware])
     app.on_response_prepare.append(set_request_id)
@@ -67,6 +70,8 @@ async def run(
         metrics_port,
         drain=drain,
         cancel_on_disconnect=cancel_on_disconnect,
+        idle_seconds=idle_seconds,
+        max_connections=max_connections,
         on_listening=listening.set_result,
     )
     serving = asyncio.create_task(server.serve())
@@ -173,3 +178,70 @@ async def test_a_port_in_use_is_an_error_and_leaves_nothing_open() -> None:
         second = Server(web.Application(), service.server.operations, "127.0.0.1", port)
         with pytest.raises(OSError, match="address already in use"):
             await second.serve()
+
+
+async def connect(service: Running) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection that says what a test wants."""
+    return await asyncio.open_connection("127.0.0.1", int(service.api.rpartition(":")[2]))
+
+
+async def until_closed(reader: asyncio.StreamReader) -> bytes:
+    """What comes before the service closes the connection."""
+    try:
+        return await asyncio.wait_for(reader.read(), 60)
+    except ConnectionResetError:
+        return b""
+
+
+@pytest.mark.parametrize("start", [b"", b"G", b"GET /echo HTTP/1.1\r\n", b"GET /echo HTTP/1.1\r\nHost: a\r\n\r\nGET "])
+async def test_a_connection_without_a_whole_request_head_is_closed_also_while_its_bytes_trickle_in(
+    start: bytes,
+) -> None:
+    async with run(idle_seconds=0.3) as service:
+        reader, writer = await connect(service)
+        writer.write(start)
+
+        async def trickle() -> None:
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    writer.write(b"X" if start else b"")
+                    await writer.drain()
+                    await asyncio.sleep(0.02)
+
+        trickling = asyncio.create_task(trickle())
+        answer = await until_closed(reader)
+        assert answer.startswith(b"HTTP/1.1 200") == (b"Host" in start)
+        assert (await service.get(f"{service.api}/healthz"))[0] == 200
+        trickling.cancel()
+        writer.close()
+
+
+async def test_beyond_the_most_connections_the_oldest_idle_one_is_closed_and_a_new_one_is_served() -> None:
+    async with run(max_connections=3) as service:
+        idle = [await connect(service) for _ in range(3)]
+        assert (await service.get(f"{service.api}/healthz"))[0] == 200
+        assert await until_closed(idle[0][0]) == b""
+        for reader, writer in idle[1:]:
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        for _, writer in idle:
+            writer.close()
+
+
+async def test_a_connection_with_a_request_under_way_is_not_closed_for_a_new_one() -> None:
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handler(_: web.Request) -> web.Response:
+        entered.set()
+        await go_on.wait()
+        return web.Response(text="the reply")
+
+    async with run(handler=handler, max_connections=1) as service:
+        asking = asyncio.create_task(service.get(f"{service.api}/echo"))
+        await entered.wait()
+        reader, writer = await connect(service)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        go_on.set()
+        assert await asking == (200, "the reply")
+        writer.close()

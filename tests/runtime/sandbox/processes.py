@@ -44,6 +44,11 @@ def nice(pid: int) -> int:
     return int(_read(pid, "stat").rpartition(b")")[2].split()[16])
 
 
+def peak_resident_bytes(pid: int) -> int:
+    """The most memory that `pid` ever had."""
+    return int(status(pid)["VmHWM"].split()[0]) << 10
+
+
 def zombies(pids: set[int]) -> set[int]:
     return {pid for pid in pids if status(pid).get("State", "").startswith("Z")}
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from runtime.sandbox.errors import RequestError
-from runtime.sandbox.variables import INLINE_CHARACTERS, IncomingVariable, receive_variable
+from runtime.sandbox.memory_file import Room
+from runtime.sandbox.variables import INLINE_CHARACTERS, PIECE, Bounds, IncomingVariable, receive_variable
 from runtime.wire import ErrorCode
 
 LIMIT = 1 << 20
@@ -22,13 +23,17 @@ async def chunks(data: bytes, size: int = 1000) -> AsyncIterator[bytes]:
         yield data[offset : offset + size]
 
 
+def bounds(body: int = LIMIT, memory: int = 4 * LIMIT, room: int = 8 * LIMIT) -> Bounds:
+    return Bounds(body, memory, Room(room))
+
+
 async def receive(data: bytes, size: int = 1000) -> IncomingVariable:
-    return await receive_variable(chunks(data, size), "text", LIMIT)
+    return await receive_variable(chunks(data, size), "text", bounds())
 
 
 def stored(variable: IncomingVariable) -> bytes:
-    assert variable.descriptor is not None
-    data = os.pread(variable.descriptor, LIMIT, 0)
+    (descriptor,) = variable.descriptors()
+    data = os.pread(descriptor, 8 * LIMIT, 0)
     variable.close()
     return data
 
@@ -103,10 +108,44 @@ async def test_a_body_beyond_the_limit_is_refused_before_it_is_all_read() -> Non
             yield b"x" * 100_000
 
     with pytest.raises(RequestError) as refused:
-        await receive_variable(endless(), "text", LIMIT)
+        await receive_variable(endless(), "text", bounds())
     assert (refused.value.code, refused.value.status) == (ErrorCode.TOO_LARGE, 413)
     assert read == LIMIT // 100_000 + 1
     assert open_descriptors() == before
+
+
+async def test_a_long_body_is_whole_across_the_pieces_of_its_conversion() -> None:
+    text = "x" * (PIECE - 1) + "中" + "y" * PIECE + "é"
+    size = len(text.encode())
+    variable = await receive_variable(chunks(text.encode(), size), "text", bounds(size, 4 * size, 8 * size))
+    assert stored(variable) == text.encode("utf-16-le")
+    data = b"x" * (PIECE - 1) + "é".encode() + b"\xff"
+    with pytest.raises(RequestError, match=f"at byte {PIECE + 1}$"):
+        await receive_variable(chunks(data, size), "text", bounds(size, 4 * size, 8 * size))
+
+
+async def test_bodies_that_are_too_many_at_once_are_429_and_leave_nothing_behind() -> None:
+    before = open_descriptors()
+    limits = bounds(room=2 * LIMIT)
+    held = [await receive_variable(chunks(b"x" * LIMIT), "text", limits) for _ in range(2)]
+    for character in (b"x", "é".encode()):
+        with pytest.raises(RequestError) as refused:
+            await receive_variable(chunks(character * LONG), "text", limits)
+        assert (refused.value.code, refused.value.status) == (ErrorCode.QUEUE_FULL, 429)
+    held.pop().close()
+    held.append(await receive_variable(chunks(b"x" * LIMIT), "text", limits))
+    for variable in held:
+        variable.close()
+    assert limits.room.held == 0
+    assert open_descriptors() == before
+
+
+async def test_text_that_is_wider_than_a_sessions_memory_is_refused_before_it_is_widened() -> None:
+    limits = bounds(memory=2 * LIMIT)
+    with pytest.raises(RequestError) as refused:
+        await receive_variable(chunks(b"x" * (LIMIT - 4) + "\U0001f600".encode()), "text", limits)
+    assert (refused.value.code, refused.value.status) == (ErrorCode.INVALID_VALUE, 422)
+    assert limits.room.held == 0
 
 
 async def test_exactly_the_limit_is_accepted() -> None:
@@ -120,7 +159,7 @@ async def test_a_client_that_goes_away_leaves_no_descriptor_behind() -> None:
         yield b"x"
         await asyncio.Event().wait()
 
-    reading = asyncio.create_task(receive_variable(stuck(), "text", LIMIT))
+    reading = asyncio.create_task(receive_variable(stuck(), "text", bounds()))
     await asyncio.sleep(0)
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
@@ -131,7 +170,7 @@ async def test_a_client_that_goes_away_during_the_conversion_leaves_no_descripto
     before = open_descriptors()
     body = "é".encode() * (LIMIT // 2)
     for delay in (0, 0.0005, 0.001, 0.002):
-        reading = asyncio.create_task(receive_variable(chunks(body, LIMIT), "text", LIMIT))
+        reading = asyncio.create_task(receive_variable(chunks(body, LIMIT), "text", bounds()))
         await asyncio.sleep(delay)
         reading.cancel()
         (result,) = await asyncio.gather(reading, return_exceptions=True)
@@ -145,7 +184,7 @@ async def test_a_client_that_goes_away_during_the_conversion_leaves_no_descripto
 async def test_what_the_guest_is_told_has_no_descriptor_in_it() -> None:
     inline = await receive(b"abc")
     assert inline.description() == {"json": False, "length": 3, "text": "abc"}
-    variable = await receive_variable(chunks(b'"%s"' % (b"x" * LONG)), "json", LIMIT)
+    variable = await receive_variable(chunks(b'"%s"' % (b"x" * LONG)), "json", bounds())
     assert variable.description() == {"json": True, "length": LONG + 2, "width": 1, "fill": "a"}
     variable.close()
     variable.close()

@@ -1,0 +1,90 @@
+"""Replies that their clients do not read take a bounded share of the server's memory, and for a bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from runtime.sandbox.outbox import SMALL, Outbox
+from tests.runtime.sandbox.eventually import eventually
+
+LARGE = 32 << 20  # much more than the sockets hold
+SECONDS = 60.0
+
+
+class Service:
+    """Serves `size` bytes at /SIZE through `outbox`; keeps count of the replies that are under way."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self.sending = 0
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        body = b"x" * int(request.match_info["size"])
+        self.sending += 1
+        try:
+            return await self._outbox.send(request, web.Response(body=body, headers={"X-Kept": "yes"}))
+        finally:
+            self.sending -= 1
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Callable[[int], asyncio.Future[tuple[asyncio.StreamReader, bytes]]]]:
+        """Gives a function that asks for so many bytes; its answer is the rest of the stream and its first line."""
+        app = web.Application()
+        app.router.add_get("/{size}", self.handle)
+        async with TestServer(app, handler_cancellation=True) as server:
+            writers: list[asyncio.StreamWriter] = []
+
+            async def ask(size: int) -> tuple[asyncio.StreamReader, bytes]:
+                reader, writer = await asyncio.open_connection(server.host, server.port)
+                writers.append(writer)
+                writer.write(f"GET /{size} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+                return reader, await reader.readline()
+
+            yield lambda size: asyncio.ensure_future(ask(size))
+            for writer in writers:
+                writer.close()
+
+
+async def rest(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await asyncio.wait_for(reader.read(), SECONDS)
+    except ConnectionResetError:
+        return b""
+
+
+@pytest.mark.parametrize("size", [0, 5, SMALL, SMALL + 1, LARGE])
+async def test_a_client_that_reads_gets_the_whole_reply_with_its_headers(size: int) -> None:
+    async with Service(Outbox(LARGE // 2, SECONDS)).running() as ask:
+        reader, status = await ask(size)
+        head, _, body = (await rest(reader)).partition(b"\r\n\r\n")
+        assert status.startswith(b"HTTP/1.1 200")
+        assert b"X-Kept: yes" in head
+        assert f"Content-Length: {size}".encode() in head
+        assert body == b"x" * size
+
+
+async def test_a_client_that_does_not_read_is_cut_off_in_time() -> None:
+    service = Service(Outbox(10 * LARGE, 0.2))
+    async with service.running() as ask:
+        reader, _ = await ask(LARGE)
+        await eventually(lambda: service.sending == 0)
+        assert len(await rest(reader)) < LARGE
+
+
+async def test_with_too_much_unread_the_oldest_reply_makes_place() -> None:
+    service = Service(Outbox(2 * LARGE, SECONDS))
+    async with service.running() as ask:
+        oldest, _ = await ask(LARGE)
+        second, _ = await ask(LARGE)
+        assert service.sending == 2
+        third, _ = await ask(LARGE)
+        await eventually(lambda: service.sending == 2)
+        assert len(await rest(oldest)) < LARGE
+        for reader in (second, third):
+            assert len(await rest(reader)) > LARGE  # with its headers
