@@ -113,6 +113,13 @@ class ExecuteRequest(_Request):
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # running seconds of each; None = the pool's
     host_functions: HostFunctions | None = None  # names that suspend; fixed when the session is created
     locals: LocalsMode = LocalsMode.SUMMARY
+    cacheable: bool = False  # without session and host functions: the same again may be answered by the same reply
+
+    @model_validator(mode="after")
+    def _check_cacheable(self) -> Self:
+        if self.cacheable and (self.session_id is not None or self.host_functions):
+            raise ValueError("cacheable: only without session_id and host_functions; a session's state is no input")
+        return self
 
     @model_validator(mode="after")
     def _check_one_of_code_and_cells(self) -> Self:
@@ -230,6 +237,7 @@ class CellReply(_Body):
     cpu_time: float = 0.0  # of its process, user and kernel
     memory_bytes: int = 0  # linear memory of the guest when the cell ended: its peak, as it never shrinks
     created: bool = False
+    cached: bool = False  # of an earlier run of the same request, whose times these are; `timing` is zero
     rolled_back: bool = False  # the state is as it was after cell `rolled_back_to` (0 = as created)
     rolled_back_to: int | None = None
     session_lost: bool = False  # no checkpoint was left: the session is gone

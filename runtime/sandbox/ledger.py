@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -64,6 +64,13 @@ class Ledger:
             self._audit.write("cell", {**_of(session), **_code(code), **_measures(reply), **_sizes(reply)})
             if reply.call is not None:
                 self._audit.write("host_call", {**_of(session), "cell": reply.cell, **_call(reply.call)})
+
+    def cache_hit(self, owner: str, codes: Sequence[str]) -> None:
+        """A request was answered without running it."""
+        log.info("cached reply", extra={"caller": owner})
+        self.metrics.cache_hits.inc()
+        if self._audit.is_on:
+            self._audit.write("cache_hit", {"caller": owner, "code_sha256": [sha256(code) for code in codes]})
 
     def abandoned(self, session: Session, used: Usage) -> None:
         """A cell was ended whose reply nobody waits for: its client went away, or nobody answered its host call."""

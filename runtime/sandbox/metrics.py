@@ -55,6 +55,9 @@ class SandboxMetrics:
             "wasm_rollbacks_total", "Cells after which the state was rolled back", registry=registry
         )
         self.host_calls = Counter("wasm_host_calls_total", "Host calls that suspended a cell", registry=registry)
+        self.cache_hits = Counter(
+            "wasm_execution_cache_hits_total", "Requests answered from the cache of replies", registry=registry
+        )
         self.refused = Counter(
             "wasm_requests_refused_total", "Requests answered with an error, by code", ["code"], registry=registry
         )

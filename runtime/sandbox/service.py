@@ -24,6 +24,7 @@ from runtime.sandbox.guest_image import IMAGES
 from runtime.sandbox.ledger import Ledger
 from runtime.sandbox.metrics import SandboxMetrics
 from runtime.sandbox.registry import Registry
+from runtime.sandbox.reply_cache import ReplyCache
 from runtime.sandbox.session import Session, SessionOptions, State
 from runtime.sandbox.settings import SandboxSettings
 from runtime.sandbox.spawner import Spawner, ZygoteOptions
@@ -60,6 +61,7 @@ class SandboxService:
         self.admission = Admission(settings.slots(), settings.max_queue, settings.queue_timeout_seconds)
         self._weights = Weights(cpu_limit())
         self._ledger = Ledger(self.metrics, open_audit_log(is_on=settings.audit_log))
+        self._cache = ReplyCache(settings.image, settings.cache_bytes)
         self._cells = Cells(self.admission, self._weights, self._ledger)
         self.registry: Registry | None = None
         self.draining = False
@@ -285,13 +287,19 @@ class SandboxService:
 
     async def _execute_once(self, registry: Registry, owner: str, request: ExecuteRequest, batch: Batch) -> CellReply:
         self._refuse_when_draining()
-        session = await registry.create(
-            owner, None, self._bare_options(request.host_functions, CheckpointPolicy.OFF), one_shot=True
-        )
+        options = self._bare_options(request.host_functions, CheckpointPolicy.OFF)
+        if request.cacheable:
+            found = self._cache.find(owner, batch, options)
+            if found is not None:
+                self._ledger.cache_hit(owner, batch.codes)
+                return found
+        session = await registry.create(owner, None, options, one_shot=True)
         with registry.claimed(session), _ended_unless_run(registry, session):
             reply = await self._cells.run(session, batch)
         if reply.status is not Status.SUSPENDED:
             registry.end(session)
+        if request.cacheable:
+            self._cache.keep(owner, batch, options, reply)
         reply.created = True
         return reply
 

@@ -43,6 +43,7 @@ class SandboxSettings(ServiceSettings):
     park_seconds: float = Field(5.0, gt=0, allow_inf_nan=False, description="idle sessions keep one process after this")
     suspend_timeout_seconds: float = Field(60.0, gt=0, allow_inf_nan=False, description="unanswered host calls too")
     audit_log: bool = Field(False, description="true: one JSON line per event on stdout, never code or output")
+    cache_bytes: int = Field(16 * MEGABYTE, ge=0, le=1 << 30, description="replies to cacheable requests; 0: none")
     drain_seconds: float = Field(30.0, ge=0, allow_inf_nan=False, description="longest wait for cells at the end")
 
     def session_cap(self) -> int:

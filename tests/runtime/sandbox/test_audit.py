@@ -41,7 +41,7 @@ def lines_of(client: SandboxClient, session: str) -> list[Line]:
     """The audit lines of a session, oldest first."""
     wanted = digest(session)[:16]
     lines = client.server.log_lines()
-    return [line for line in lines if line.get("logger") == "audit" and line["session"] == wanted]
+    return [line for line in lines if line.get("logger") == "audit" and line.get("session") == wanted]
 
 
 def events_of(client: SandboxClient, session: str) -> list[str]:
@@ -134,6 +134,14 @@ async def test_variables_branches_and_ends_are_put_down(audited: SandboxClient) 
 async def test_a_one_shot_is_put_down_from_beginning_to_end(audited: SandboxClient) -> None:
     reply = await audited.execute("1")
     assert events_of(audited, reply.session_id) == ["session_created", "cell", "session_ended"]
+
+
+async def test_a_cached_reply_is_put_down_with_the_hash_of_its_code(audited: SandboxClient) -> None:
+    code = f"'{new_id()}'"
+    for _ in range(2):
+        await audited.execute(code, cacheable=True)
+    (hit,) = [line for line in audited.server.log_lines() if line.get("event") == "cache_hit"]
+    assert (hit["caller"], hit["code_sha256"]) == ("alice", [digest(code)])
 
 
 async def test_a_session_that_is_lost_says_so(audited: SandboxClient) -> None:
