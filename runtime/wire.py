@@ -75,6 +75,7 @@ class ErrorCode(StrEnum):
     QUEUE_FULL = "queue_full"  # 429 with Retry-After
     QUEUE_TIMEOUT = "queue_timeout"  # 429 with Retry-After
     SESSION_CAP = "session_cap"  # 429 with Retry-After
+    MEMORY_FULL = "memory_full"  # 429 with Retry-After
     INTERNAL = "internal"  # 500
     DRAINING = "draining"  # 503 with Retry-After
     NOT_READY = "not_ready"  # 503 with Retry-After

@@ -20,7 +20,7 @@ from runtime.sandbox.memory_file import Room
 from runtime.sandbox.openapi import build_document
 from runtime.sandbox.outbox import Outbox
 from runtime.sandbox.service import SandboxService
-from runtime.sandbox.variables import Bounds, Kind, receive_variable
+from runtime.sandbox.variables import Bounds, IncomingVariable, Kind, receive_variable
 from runtime.web import operations_paths, request_id_middleware, set_request_id
 from runtime.wire import (
     LOAD_HEADER,
@@ -141,13 +141,14 @@ async def put_variable(request: web.Request) -> web.Response:
     if kind is None:
         raise RequestError(ErrorCode.MALFORMED, f"content type: one of {', '.join(CONTENT_TYPES)}")
     name, session_id = _variable(request), _session_id(request)
-    service.describe_session(request[OWNER], session_id)  # 404 before a large body is read
-    async with _reading(request):
-        variable = await receive_variable(request.content.iter_any(), kind, request.app[BOUNDS])
-    try:
-        return _json(await service.put_variable(request[OWNER], session_id, name, variable))
-    finally:
-        variable.close()
+    bounds = request.app[BOUNDS]
+
+    async def receive() -> IncomingVariable:
+        async with _reading(request):
+            return await receive_variable(request.content.iter_any(), kind, bounds)
+
+    length = bounds.body if request.content_length is None else min(request.content_length, bounds.body)
+    return _json(await service.put_variable(request[OWNER], session_id, name, length, receive))
 
 
 async def get_variable(request: web.Request) -> web.Response:

@@ -34,6 +34,7 @@ STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.QUEUE_FULL: 429,
     ErrorCode.QUEUE_TIMEOUT: 429,
     ErrorCode.SESSION_CAP: 429,
+    ErrorCode.MEMORY_FULL: 429,
     ErrorCode.INTERNAL: 500,
     ErrorCode.DRAINING: 503,
     ErrorCode.NOT_READY: 503,

@@ -54,6 +54,18 @@ class SandboxMetrics:
         self.rollbacks = Counter(
             "wasm_rollbacks_total", "Cells after which the state was rolled back", registry=registry
         )
+        self.expired = Counter(
+            "wasm_sessions_expired_total", "Sessions ended by the server, by reason", ["reason"], registry=registry
+        )
+        self.memory_kills = Counter(
+            "wasm_memory_kills_total", "Cells killed because the server ran short of memory", registry=registry
+        )
+        self.pod_memory = Gauge(
+            "wasm_pod_memory_used_bytes", "Memory of this container, as its limit counts it", registry=registry
+        )
+        self.pod_memory_limit = Gauge(
+            "wasm_pod_memory_limit_bytes", "Limit of this container's memory", registry=registry
+        )
         self.host_calls = Counter("wasm_host_calls_total", "Host calls that suspended a cell", registry=registry)
         self.cache_hits = Counter(
             "wasm_execution_cache_hits_total", "Requests answered from the cache of replies", registry=registry

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from runtime.sandbox.channel import Channel
 from runtime.sandbox.frames import Head
-from runtime.sandbox.usage import Meter, Usage
+from runtime.sandbox.usage import Meter, Usage, resident_bytes
 
 
 class End(StrEnum):
@@ -24,6 +24,7 @@ class End(StrEnum):
 
     TIMEOUT = "timeout"  # killed at its deadline
     INTERRUPTED = "interrupted"  # killed because nobody wants the cell any more
+    MEMORY = "memory"  # killed because the pod ran short of memory
     DIED = "died"  # trapped, exited, was killed by somebody else
 
 
@@ -112,6 +113,9 @@ class SessionProcess:
         """Interrupt the request that is under way, if there is one; whoever waits for its outcome is told so."""
         if self._waiter is not None and not self._waiter.done():
             self.kill(End.INTERRUPTED)
+
+    def resident_bytes(self) -> int:
+        return 0 if self.pid is None else resident_bytes(self.pid)
 
     def close(self) -> None:
         """End the process and its checkpoint: both see the socket's end, and a head that runs is killed."""

@@ -12,7 +12,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -25,24 +25,27 @@ from runtime.wire import ErrorCode, HostCall
 
 SWEEP_SECONDS: Final = 2.0
 REMEMBERED_EXPIRED: Final = 10_000
+SMALLEST_SESSION: Final = 4 << 20  # bytes that an idle one gives back at least (docs/benchmarks.md)
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """How many sessions live, in all and of one caller, and for how long: idle, unanswered, at all."""
+
+    sessions: int
+    sessions_per_caller: int
+    idle_seconds: float
+    suspend_seconds: float
+    lifetime_seconds: float
+
+
 class Registry:
-    def __init__(
-        self,
-        spawner: Spawner,
-        ledger: Ledger,
-        cap: int,
-        idle_seconds: float,
-        suspend_seconds: float,
-    ) -> None:
+    def __init__(self, spawner: Spawner, ledger: Ledger, bounds: Bounds) -> None:
         self._spawner = spawner
         self._ledger = ledger
-        self.cap = cap
-        self._idle_seconds = idle_seconds
-        self._suspend_seconds = suspend_seconds
+        self._bounds = bounds
         self._sessions: dict[tuple[str, str], Session] = {}
         self._starting = 0
         self._expired: OrderedDict[tuple[str, str], None] = OrderedDict()
@@ -53,13 +56,22 @@ class Registry:
     def count(self, state: State) -> int:
         return Counter(session.state for session in self._sessions.values())[state]
 
+    @property
+    def cap(self) -> int:
+        return self._bounds.sessions
+
     def guest_memory(self) -> int:
         return sum(session.memory_bytes for session in self._sessions.values())
 
     def find(self, owner: str, session_id: str) -> Session | None:
         session = self._sessions.get((owner, session_id))
-        if session is not None and session.is_over:
+        if session is None:
+            return None
+        if session.is_over:
             self._forget(session)
+            return None
+        if self._is_too_old(session):
+            self._expire(session, "lifetime")
             return None
         return session
 
@@ -108,8 +120,7 @@ class Registry:
         key = (owner, session_id or secrets.token_hex(16))
         if self.find(*key) is not None:
             raise RequestError(ErrorCode.BUSY, f"session {key[1]} exists already; delete it or take another id")
-        if len(self) >= self.cap:
-            raise RequestError(ErrorCode.SESSION_CAP, f"{self.cap} sessions are live; delete one or try again later")
+        self._refuse_beyond_caps(owner)
         self._starting += 1
         started = time.perf_counter()
         try:
@@ -124,6 +135,35 @@ class Registry:
         self._sessions[key] = session
         self._expired.pop(key, None)
         return session
+
+    def evict_idle(self, missing: int, owner: str | None = None) -> int:
+        """End idle sessions until about `missing` bytes are free, or none is left; how many bytes it were.
+
+        Each time it is the one that has been idle for longest, of the caller who holds most. For a request of `owner`
+        only callers who hold as much as it give something up.
+        """
+        shared = self._spawner.shared_bytes()
+        sizes = {key: max(SMALLEST_SESSION, held.resident_bytes() - shared) for key, held in self._sessions.items()}
+        held: Counter[str] = Counter()
+        for (caller, _), size in sizes.items():
+            held[caller] += size
+        freed = 0
+        while freed < missing:
+            callers = (caller for caller, size in held.most_common() if owner is None or size >= held[owner])
+            idle = (self._longest_idle(caller) for caller in callers)
+            victim = next((session for session in idle if session is not None), None)
+            if victim is None:
+                break
+            size = sizes[victim.owner, victim.id]
+            held[victim.owner] -= size
+            freed += size
+            self._expire(victim, "memory")
+        return freed
+
+    def largest_busy(self) -> Session | None:
+        """Of those that run or are suspended, the one whose process has most memory."""
+        busy = (session for session in self._sessions.values() if session.state is not State.IDLE and not session.lost)
+        return max(busy, key=Session.resident_bytes, default=None)
 
     def end(self, session: Session, *, expired: bool = False) -> None:
         """End a session and its processes. An expired id is remembered, so that its owner is told so."""
@@ -154,10 +194,11 @@ class Registry:
                 self.discard_if_lost(session)
                 if session.lost:
                     continue
-                if session.state is State.IDLE and now - session.used_at > self._idle_seconds:
-                    log.info("session expired", extra={"idle_seconds": round(now - session.used_at)})
-                    self.end(session, expired=True)
-                elif session.state is State.SUSPENDED and session.abandoned_for(now) > self._suspend_seconds:
+                if session.state is State.IDLE and now - session.used_at > self._bounds.idle_seconds:
+                    self._expire(session, "idle")
+                elif self._is_too_old(session):
+                    self._expire(session, "lifetime")
+                elif session.state is State.SUSPENDED and session.abandoned_for(now) > self._bounds.suspend_seconds:
                     log.info("suspended cell abandoned", extra={"seconds": round(session.abandoned_for(now))})
                     self._ledger.abandoned(session, await session.abandon())
                     self.discard_if_lost(session)
@@ -167,6 +208,36 @@ class Registry:
             session.close()
             self._ledger.session_ended(session, "stopped")
         self._sessions.clear()
+
+    def _refuse_beyond_caps(self, owner: str) -> None:
+        """429 at a cap. Where the server is full, a caller who has less than another takes the place of that one's
+        session that has been idle for longest, so that nobody keeps all of it."""
+        counts = Counter(caller for caller, _ in self._sessions)
+        cap = self._bounds.sessions_per_caller
+        if counts[owner] >= cap:
+            raise RequestError(ErrorCode.SESSION_CAP, f"{cap} sessions of this key are live; delete one")
+        if len(self) < self.cap:
+            return
+        for caller, count in counts.most_common():
+            victim = self._longest_idle(caller) if count > counts[owner] + 1 else None
+            if victim is not None:
+                self._expire(victim, "fair_share")
+                return
+        raise RequestError(ErrorCode.SESSION_CAP, f"{self.cap} sessions are live; delete one or try again later")
+
+    def _longest_idle(self, owner: str) -> Session | None:
+        sessions = (session for (caller, _), session in self._sessions.items() if caller == owner)
+        idle = (session for session in sessions if session.state is State.IDLE and not session.lost)
+        return min(idle, key=lambda session: session.used_at, default=None)
+
+    def _is_too_old(self, session: Session) -> bool:
+        age = time.monotonic() - session.created_at
+        return session.state is State.IDLE and age > self._bounds.lifetime_seconds
+
+    def _expire(self, session: Session, reason: str) -> None:
+        log.info("session expired", extra={"caller": session.owner, "reason": reason})
+        self._ledger.metrics.expired.labels(reason).inc()
+        self.end(session, expired=True)
 
     def _forget(self, session: Session, reason: str = "lost") -> None:
         key = (session.owner, session.id)

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -22,13 +22,16 @@ from runtime.sandbox.cpus import cpu_limit
 from runtime.sandbox.errors import ProcessError, RequestError
 from runtime.sandbox.guest_image import IMAGES
 from runtime.sandbox.ledger import Ledger
+from runtime.sandbox.memory_guard import MemoryGuard
+from runtime.sandbox.memory_meter import find_meter
 from runtime.sandbox.metrics import SandboxMetrics
-from runtime.sandbox.registry import Registry
+from runtime.sandbox.registry import Bounds, Registry
 from runtime.sandbox.reply_cache import ReplyCache
 from runtime.sandbox.session import Session, SessionOptions, State
 from runtime.sandbox.settings import SandboxSettings
 from runtime.sandbox.spawner import Spawner, ZygoteOptions
 from runtime.sandbox.turn import Batch
+from runtime.sandbox.variable_access import get_variable, put_variable
 from runtime.sandbox.variables import IncomingVariable, OutgoingVariable
 from runtime.sandbox.weights import Weights
 from runtime.wire import (
@@ -49,6 +52,7 @@ from runtime.wire import (
     VariableReply,
 )
 
+VARIABLE_COPIES: Final = 2  # of what is sent: the memory file here and the value in the guest
 DRAIN_POLL_SECONDS: Final = 0.05
 
 log = logging.getLogger(__name__)
@@ -66,7 +70,8 @@ class SandboxService:
         self.registry: Registry | None = None
         self.draining = False
         self._spawner: Spawner | None = None
-        self._sweeper: asyncio.Task[None] | None = None
+        self._guard: MemoryGuard | None = None
+        self._watches: list[asyncio.Task[None]] = []
         self._not_ready = "starting"
 
     # --- life -----------------------------------------------------------------------
@@ -91,14 +96,20 @@ class SandboxService:
         self._spawner = spawner
         await spawner.start()
         self.metrics.missing_measures.set(len(spawner.missing_measures))
-        self.registry = Registry(
-            spawner,
-            self._ledger,
-            settings.session_cap(),
+        cap = settings.session_cap()
+        bounds = Bounds(
+            cap,
+            settings.max_sessions_per_caller or cap,
             settings.idle_timeout_seconds,
             settings.suspend_timeout_seconds,
+            settings.lifetime_seconds,
         )
-        self._sweeper = asyncio.get_running_loop().create_task(self.registry.sweep())
+        self.registry = Registry(spawner, self._ledger, bounds)
+        meter = find_meter()
+        self._guard = MemoryGuard(meter, self.registry, self.metrics)
+        self.metrics.pod_memory_limit.set(meter.limit)
+        self.metrics.pod_memory.set_function(meter.used)
+        self._watches = [asyncio.create_task(watch) for watch in (self.registry.sweep(), self._guard.watch())]
         self._observe_gauges(spawner, self.registry)
 
     def readiness(self) -> str | None:
@@ -122,8 +133,8 @@ class SandboxService:
                     await asyncio.sleep(DRAIN_POLL_SECONDS)
 
     async def close(self) -> None:
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        for watch in self._watches:
+            watch.cancel()
         await self._weights.close()
         if self.registry is not None:
             self.registry.close()
@@ -161,9 +172,9 @@ class SandboxService:
     async def create_session(self, owner: str, request: SessionRequest) -> SessionReply:
         """RequestError `prelude_failed` with the reply if the prelude does not end ok; then there is no session."""
         registry = self._ready_registry()
-        self._refuse_when_draining()
         image = IMAGES[self.settings.image]
-        session = await registry.create(owner, request.session_id, self._options(request))
+        async with self._room_for_session(owner):
+            session = await registry.create(owner, request.session_id, self._options(request))
         prelude: CellReply | None = None
         if request.prelude is not None:
             with registry.claimed(session), _ended_unless_run(registry, session):
@@ -222,10 +233,9 @@ class SandboxService:
     async def fork(self, owner: str, session_id: str, request: ForkRequest) -> ForkReply:
         """Branch an idle or suspended session."""
         registry = self._ready_registry()
-        self._refuse_when_draining()
         source = registry.get(owner, session_id)
         with registry.claimed(source, suspended=source.state is State.SUSPENDED):
-            async with self.admission.slot(owner):
+            async with self._room_for_session(owner), self.admission.slot(owner):
                 branch, call = await registry.fork(source, request.session_id)
         return ForkReply(session_id=branch.id, cell=branch.cell, state=branch.state.value, call=call)
 
@@ -241,13 +251,27 @@ class SandboxService:
                 renewed.append(session_id)
         return TouchReply(renewed=renewed, unknown=unknown)
 
-    async def put_variable(self, owner: str, session_id: str, name: str, variable: IncomingVariable) -> VariableReply:
+    async def put_variable(
+        self,
+        owner: str,
+        session_id: str,
+        name: str,
+        length: int,
+        receive: Callable[[], Awaitable[IncomingVariable]],
+    ) -> VariableReply:
+        """`receive` reads the variable, of about `length` bytes; the session is held meanwhile, so that it is not
+        ended to make room for just that."""
         registry = self._ready_registry()
         session = registry.get(owner, session_id)
         with registry.claimed(session), self._ledger.variable("variable_set", session, name) as moved:
-            moved.bytes = variable.received
-            async with self.admission.slot(owner):
-                return await session.put(name, variable)
+            async with self.room(owner, VARIABLE_COPIES * length):
+                variable = await receive()
+                moved.bytes = variable.received
+                try:
+                    async with self.admission.slot(owner):
+                        return await put_variable(session, name, variable)
+                finally:
+                    variable.close()
 
     async def get_variable(self, owner: str, session_id: str, name: str) -> OutgoingVariable:
         registry = self._ready_registry()
@@ -255,7 +279,7 @@ class SandboxService:
         _refuse_if_sealed(session)
         with registry.claimed(session), self._ledger.variable("variable_read", session, name) as moved:
             async with self.admission.slot(owner):
-                found = await session.get(name, self.settings.variable_bytes)
+                found = await get_variable(session, name, self.settings.variable_bytes)
             moved.bytes = len(found.data)
             return found
 
@@ -281,19 +305,32 @@ class SandboxService:
             raise RequestError(ErrorCode.LIMIT_EXCEEDED, f"{name}: {asked} bytes asked, this pool allows {pool}")
         return asked or pool
 
-    def _refuse_when_draining(self) -> None:
+    @contextlib.asynccontextmanager
+    async def _room_for_session(self, owner: str) -> AsyncIterator[None]:
+        """503 when draining, 429 when there is no memory for another session."""
         if self.draining:
             raise RequestError(ErrorCode.DRAINING, "this server is stopping; ask another one")
+        async with self.room(owner, IMAGES[self.settings.image].session_memory):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def room(self, owner: str, wanted: int) -> AsyncIterator[None]:
+        """Hold `wanted` bytes of the pod's memory free. 429 if they cannot be had."""
+        if self._guard is None:
+            yield
+            return
+        async with self._guard.room(owner, wanted):
+            yield
 
     async def _execute_once(self, registry: Registry, owner: str, request: ExecuteRequest, batch: Batch) -> CellReply:
-        self._refuse_when_draining()
         options = self._bare_options(request.host_functions, CheckpointPolicy.OFF)
         if request.cacheable:
             found = self._cache.find(owner, batch, options)
             if found is not None:
                 self._ledger.cache_hit(owner, batch.codes)
                 return found
-        session = await registry.create(owner, None, options, one_shot=True)
+        async with self._room_for_session(owner):
+            session = await registry.create(owner, None, options, one_shot=True)
         with registry.claimed(session), _ended_unless_run(registry, session):
             reply = await self._cells.run(session, batch)
         if reply.status is not Status.SUSPENDED:
@@ -310,9 +347,9 @@ class SandboxService:
             return session, False
         if not request.create:
             return registry.get(owner, session_id), False
-        self._refuse_when_draining()
         options = self._bare_options(request.host_functions, CheckpointPolicy.CELL)
-        return await registry.create(owner, session_id, options), True
+        async with self._room_for_session(owner):
+            return await registry.create(owner, session_id, options), True
 
     def _bare_options(self, host_functions: list[str] | None, checkpoint: CheckpointPolicy) -> SessionOptions:
         settings = self.settings

@@ -1,6 +1,6 @@
 """One session as the server sees it: turns what its process does into replies, and keeps the count of cells.
 
-The registry makes and finds sessions; the HTTP layer calls `run`, `resume`, `put` and `get`, one at a time (`claim`).
+The registry makes and finds sessions; the HTTP layer calls `run`, `resume` and `exchange`, one at a time (`claim`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from runtime.sandbox.envelope import (
     call_name,
     parse_answer,
     parse_call,
-    parse_get,
-    parse_put,
 )
 from runtime.sandbox.errors import ProcessError, RequestError
 from runtime.sandbox.frames import Head
@@ -31,7 +29,6 @@ from runtime.sandbox.process import Answer, Call, End, Ended, Outcome, SessionPr
 from runtime.sandbox.reply import living_reply, lost_reply, rolled_back_reply, with_answer
 from runtime.sandbox.turn import Batch, Turn
 from runtime.sandbox.usage import Usage
-from runtime.sandbox.variables import IncomingVariable, OutgoingVariable
 from runtime.wire import (
     CellError,
     CellReply,
@@ -40,7 +37,6 @@ from runtime.wire import (
     HostCall,
     LocalsMode,
     Status,
-    VariableReply,
 )
 
 VARIABLE_SECONDS: Final = 60.0
@@ -50,6 +46,7 @@ LOST: Final = "no checkpoint was left, the session is gone"
 STATUS_OF_END: Final = {
     End.TIMEOUT: Status.TIMEOUT,
     End.INTERRUPTED: Status.INTERRUPTED,
+    End.MEMORY: Status.MEMORY,
     End.DIED: Status.CRASHED,
 }
 
@@ -209,35 +206,19 @@ class Session:
         self.state = State.IDLE
         return outcome.used if isinstance(outcome, Ended) else self.process.meter.used()
 
-    async def put(self, name: str, variable: IncomingVariable) -> VariableReply:
-        """Set a global. 422 when the body is not the JSON it says it is."""
-        request = {"op": "put", "name": name, **variable.description()}
-        outcome = await self._request(request, VARIABLE_SECONDS, cover=True, descriptors=variable.descriptors())
-        answer = self._answer(outcome, "variable could not be set: it does not fit into the session's memory")
-        try:
-            done = parse_put(answer.body)
-        except ForgedEnvelopeError:
-            raise RequestError(ErrorCode.INVALID_VALUE, f"variable {name} could not be set") from None
-        if done.status != "ok":
-            raise RequestError(ErrorCode.INVALID_VALUE, f"variable {name}: {done.message}")
-        return VariableReply(session_id=self.id, name=name, type=done.type, length=done.length)
-
-    async def get(self, name: str, limit: int) -> OutgoingVariable:
-        """The bytes of a global. 404 when it is not there, 413 beyond `limit` bytes, 422 when it has no JSON form."""
-        outcome = await self._request({"op": "get", "name": name, "limit": limit}, VARIABLE_SECONDS, cover=False)
-        answer = self._answer(outcome, "variable could not be read")
-        length = int(answer.head.get("answer", len(answer.body)))
-        try:
-            found = parse_get(answer.body[:length])
-        except ForgedEnvelopeError:
-            raise RequestError(ErrorCode.NOT_SERIALISABLE, f"variable {name} could not be read") from None
-        if found.status == "missing":
-            raise RequestError(ErrorCode.VARIABLE_NOT_FOUND, f"session {self.id} has no variable {name}")
-        if found.status == "large":
-            raise RequestError(ErrorCode.TOO_LARGE, f"variable {name}: {found.message}; read it in slices")
-        if found.status == "invalid":
-            raise RequestError(ErrorCode.NOT_SERIALISABLE, f"variable {name} has no JSON form: {found.message}")
-        return OutgoingVariable(found.kind, answer.body[length:])
+    async def exchange(
+        self, request: dict[str, object], failure: str, *, cover: bool, descriptors: tuple[int, ...] = ()
+    ) -> Answer:
+        """Do what is no cell. Anything but an answer is 422 with `failure`, after which the state is as before."""
+        outcome = await self._request(request, VARIABLE_SECONDS, cover=cover, descriptors=descriptors)
+        self._pristine = False
+        if isinstance(outcome, Answer):
+            return outcome
+        if isinstance(outcome, Call):
+            self.close()
+        else:
+            self._note_unreported(outcome)
+        raise RequestError(ErrorCode.INVALID_VALUE, failure, {"session_lost": self.lost})
 
     @property
     def is_suspended(self) -> bool:
@@ -271,6 +252,14 @@ class Session:
         self._suspension = replace(waiting, call=call, last_sign_of_life=time.monotonic(), reseed=True)
         self.state = State.SUSPENDED
         return call
+
+    def resident_bytes(self) -> int:
+        """Memory that its head has in use, what it shares with other sessions included; 0 when it is gone."""
+        return self.process.resident_bytes()
+
+    def kill_for_memory(self) -> None:
+        """End the cell that runs or is suspended; its reply, or that to its resume, is `memory`."""
+        self.process.kill(End.MEMORY)
 
     def close(self) -> None:
         self.lost = True
@@ -325,17 +314,6 @@ class Session:
             self._pristine = False
         return outcome
 
-    def _answer(self, outcome: Outcome, message: str) -> Answer:
-        """Of a request that is no cell: anything but an answer is an error, after which the state is as before."""
-        self._pristine = False
-        if isinstance(outcome, Answer):
-            return outcome
-        if isinstance(outcome, Call):
-            self.close()
-        else:
-            self._note_unreported(outcome)
-        raise RequestError(ErrorCode.INVALID_VALUE, message, {"session_lost": self.lost})
-
     def _note_unreported(self, outcome: Ended) -> None:
         """The process ended and no reply of a cell says so: the next one must, if more was lost than what ran."""
         if outcome.promoted_to is None:
@@ -375,6 +353,7 @@ class Session:
         message = {
             Status.TIMEOUT: f"ran longer than {seconds:g} s",
             Status.INTERRUPTED: "interrupted from outside",
+            Status.MEMORY: "the server ran short of memory, and no session held more of it",
         }.get(status, outcome.detail or "the guest's process ended")
         if outcome.promoted_to is None:
             self.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Final
 
@@ -13,11 +12,11 @@ from pydantic_settings import SettingsConfigDict
 from runtime.sandbox.cpus import cpu_limit
 from runtime.sandbox.frames import MAX_BODY
 from runtime.sandbox.guest_image import IMAGES, STDLIB, default_folder
+from runtime.sandbox.memory_meter import find_meter
 from runtime.settings import ServiceSettings
 
 MEGABYTE: Final = 1 << 20
 BASE_MEMORY: Final = 200 * MEGABYTE  # server, zygote and what of the artifact stays in memory
-USABLE_SHARE: Final = 0.85  # of the pod's limit: the rest is for bursts
 SMALLEST_SLOTS: Final = 8
 SLOTS_PER_CPU: Final = 4
 
@@ -35,11 +34,13 @@ class SandboxSettings(ServiceSettings):
     output_bytes: int = Field(MEGABYTE, ge=1024, le=16 * MEGABYTE, description="stdout and stderr of a cell, each")
     variable_bytes: int = Field(64 * MEGABYTE, ge=1024, le=MAX_BODY, description="largest variable in or out")
     max_sessions: int | None = Field(None, ge=1, description="live sessions; unset: from the memory limit")
+    max_sessions_per_caller: int | None = Field(None, ge=1, description="of one key; unset: as many as there may be")
     max_concurrent_executions: int | None = Field(None, ge=1, description="cells at once; unset: max(8, 4 x CPUs)")
     max_queue: int = Field(100, ge=0, description="cells that may wait")
     queue_timeout_seconds: float = Field(4.0, gt=0, allow_inf_nan=False, description="longest wait in the queue")
     spares: int = Field(8, ge=0, le=64, description="sessions that wait ready")
     idle_timeout_seconds: float = Field(900.0, gt=0, allow_inf_nan=False, description="idle sessions end after this")
+    lifetime_seconds: float = Field(86_400.0, gt=0, allow_inf_nan=False, description="sessions end after this, idle")
     park_seconds: float = Field(5.0, gt=0, allow_inf_nan=False, description="idle sessions keep one process after this")
     suspend_timeout_seconds: float = Field(60.0, gt=0, allow_inf_nan=False, description="unanswered host calls too")
     audit_log: bool = Field(False, description="true: one JSON line per event on stdout, never code or output")
@@ -50,23 +51,11 @@ class SandboxSettings(ServiceSettings):
         """`max_sessions`, else what the memory limit holds."""
         if self.max_sessions is not None:
             return self.max_sessions
-        usable = int(memory_limit() * USABLE_SHARE) - BASE_MEMORY
+        meter = find_meter()
+        usable = int(meter.limit * meter.share) - BASE_MEMORY
         return max(1, usable // IMAGES[self.image].session_memory)
 
     def slots(self) -> int:
         if self.max_concurrent_executions is not None:
             return self.max_concurrent_executions
         return max(SMALLEST_SLOTS, math.ceil(SLOTS_PER_CPU * cpu_limit()))
-
-
-def memory_limit() -> int:
-    """Bytes this container may use: the cgroup's limit (v2, v1), else the machine's memory."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            text = Path(path).read_text(encoding="ascii").strip()
-        except OSError:
-            continue
-        if text.isdigit():
-            return min(machine, int(text))
-    return machine

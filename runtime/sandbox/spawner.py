@@ -21,6 +21,7 @@ from runtime.sandbox.errors import ProcessError
 from runtime.sandbox.frames import Head
 from runtime.sandbox.process import SessionProcess
 from runtime.sandbox.seccomp import build_filter
+from runtime.sandbox.usage import resident_bytes
 
 REFILL_DELAY_SECONDS: Final = 0.004  # so that a new spare does not race the first cell of the one just taken
 START_TIMEOUT_SECONDS: Final = 60.0
@@ -95,6 +96,10 @@ class Spawner:
                 asyncio.get_running_loop().call_later(REFILL_DELAY_SECONDS, self._refill)
                 return process
         return self._spawn()
+
+    def shared_bytes(self) -> int:
+        """Memory that every session has in common with the zygote, and that none gives back."""
+        return 0 if self._zygote is None else resident_bytes(self._zygote.pid)
 
     async def branch(self, source: SessionProcess, *, suspended: bool) -> SessionProcess:
         """A process with a copy of the guest of `source`. ProcessError if none can be had, or if its guest is not

@@ -20,6 +20,8 @@ from typing import Final
 
 from runtime.sandbox.frames import Head
 
+RESIDENT_PAGES: Final = 1  # fields of /proc/PID/statm (proc_pid_statm(5))
+SHARED_PAGES: Final = 2  # of files
 DATA_PAGES: Final = 5  # field of /proc/PID/statm: pages of writable private mappings, and the stack
 CPU_CLOCK: Final = 2  # linux/posix-timers.h, CPUCLOCK_SCHED: the clock id of a process is (~pid << 3) | 2
 
@@ -87,6 +89,15 @@ class Meter:
         if data is not None and self._host_bytes is not None:
             memory = data - self._host_bytes
         return Usage(self._used.ran + ran, self.cpu(), memory)
+
+
+def resident_bytes(pid: int) -> int:
+    """Anonymous memory that a process has in use, shared copies included; 0 when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/statm").read_bytes().split()
+    except OSError:
+        return 0
+    return (int(fields[RESIDENT_PAGES]) - int(fields[SHARED_PAGES])) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _cpu_seconds(pid: int | None) -> float | None:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.runtime.sandbox.memory_group import MemoryGroup
+
 START_DEADLINE: Final = 240.0  # seconds; a first start compiles the guest
 STOP_DEADLINE: Final = 60.0
 KEYS: Final = {"alice": "key-of-alice-5f1c", "bob": "key-of-bob-77aa"}
@@ -44,8 +46,11 @@ class SandboxServer:
 
 
 @contextlib.contextmanager
-def run_server(module: str = "runtime.sandbox", **settings: object) -> Iterator[SandboxServer]:
-    """Ready when the block begins and ended after it. `settings` are SANDBOX_ variables in lower case."""
+def run_server(
+    module: str = "runtime.sandbox", group: MemoryGroup | None = None, **settings: object
+) -> Iterator[SandboxServer]:
+    """Ready when the block begins and ended after it. `settings` are SANDBOX_ variables in lower case; `group` is the
+    cgroup that it runs in."""
     with tempfile.TemporaryDirectory(prefix="sandbox-test-") as folder:
         keys, log = Path(folder) / "keys", Path(folder) / "log"
         write_keys(keys, KEYS)
@@ -56,6 +61,7 @@ def run_server(module: str = "runtime.sandbox", **settings: object) -> Iterator[
                 stdout=output,
                 stderr=output,
                 stdin=subprocess.DEVNULL,
+                preexec_fn=None if group is None else group.join,  # noqa: PLW1509  # the test has one thread here
             )
         try:
             yield SandboxServer(process, keys, log, *_wait_until_ready(process, log))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.sandbox.settings import SandboxSettings, memory_limit
+from runtime.sandbox.memory_meter import find_meter
+from runtime.sandbox.settings import SandboxSettings
 from runtime.settings import variable_name
 
 DOCUMENTED = {
@@ -108,7 +109,7 @@ def test_a_scientific_session_is_reckoned_larger_than_one_of_the_standard_librar
 
 def test_the_session_cap_follows_from_the_memory_limit_unless_it_is_set() -> None:
     assert SandboxSettings(max_sessions=7).session_cap() == 7
-    assert 1 <= SandboxSettings().session_cap() < memory_limit() // (8 << 20)
+    assert 1 <= SandboxSettings().session_cap() < find_meter().limit // (8 << 20)
 
 
 def test_slots_follow_from_the_processors_unless_they_are_set() -> None:
