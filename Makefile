@@ -22,8 +22,12 @@ help: ## list the targets
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-guest: .venv/installed ## compile the WASM guest into the user's cache (once per version and CPU)
+guest: .venv/installed ## compile the WASM guest, once; PACKAGES="a b==1" or PACKAGES_FILE=F [NAME= BASE= PRELOAD=] bakes an image of your own
 	@$(BIN)/python -m runtime.sandbox.compile_guest
+ifneq ($(strip $(PACKAGES) $(PACKAGES_FILE)),)
+	@$(BIN)/python -m runtime.sandbox.baking --packages '$(PACKAGES)' $(if $(PACKAGES_FILE),--requirements '$(PACKAGES_FILE)') \
+	  --name '$(NAME)' --preload '$(PRELOAD)' $(if $(BASE),--base '$(BASE)')
+endif
 
 demo: guest ## answer a question over the Python standard library's sources, here and now, without a cluster
 	@$(BIN)/rlmctl demo -f config/samples/quickstart.yaml
@@ -43,11 +47,18 @@ check: .venv/installed ## format, lint, types, import contracts, samples
 IMAGE_TOOL ?= $(shell docker info >/dev/null 2>&1 && echo docker || command -v buildah)
 IMAGE_OPTIONS ?=
 
-images: ## build the container images rlm-operator/{operator,inference,sandbox} with docker or buildah (IMAGE_TOOL, IMAGE_OPTIONS)
+TARGETS ?= operator inference sandbox sandbox-scientific
+TAG ?= $(VERSION)
+BAKED = $(foreach name,PACKAGES PACKAGES_FILE NAME PRELOAD BASE,$(if $($(name)),--build-arg $(name)='$($(name))'))
+
+images: ## build rlm-operator/TARGET for each of TARGETS, tagged TAG, with docker or buildah (IMAGE_TOOL, IMAGE_OPTIONS); PACKAGES as for guest
 	@test -n '$(IMAGE_TOOL)' || { echo 'make images: neither docker nor buildah is here; install one (on Debian: apt-get install buildah)' >&2; exit 1; }
-	@for target in operator inference sandbox; do \
-	  echo "==> rlm-operator/$$target:$(VERSION)"; \
-	  BUILDAH_FORMAT=docker $(IMAGE_TOOL) build --target $$target --build-arg VERSION=$(VERSION) $(IMAGE_OPTIONS) -t rlm-operator/$$target:$(VERSION) .; \
+	@for target in $(TARGETS); do \
+	  echo "==> rlm-operator/$$target:$(TAG)"; \
+	  BUILDAH_FORMAT=docker $(IMAGE_TOOL) build --target $$target --build-arg VERSION=$(VERSION) $(BAKED) $(IMAGE_OPTIONS) -t rlm-operator/$$target:$(TAG) .; \
+	done
+	@for target in $(TARGETS); do \
+	  echo "    rlm-operator/$$target:$(TAG)  $$($(IMAGE_TOOL) images --format '{{.Size}}' rlm-operator/$$target:$(TAG))"; \
 	done
 
 clean: ## remove what was made in this folder, the virtual environment included
@@ -58,8 +69,8 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-e
 
 lock: ## write requirements.lock, and from it those of the images, anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
-	@$(UV_COMPILE) --extra operator --extra inference --extra sandbox --extra cli --extra dev pyproject.toml -o requirements.lock
+	@$(UV_COMPILE) --extra operator --extra inference --extra sandbox --extra baking --extra cli --extra dev pyproject.toml -o requirements.lock
 	@for extra in operator inference sandbox; do \
 	  $(UV_COMPILE) --constraints requirements.lock --extra $$extra pyproject.toml -o requirements/$$extra.lock; \
 	done
-	@echo hatchling | $(UV_COMPILE) --constraints requirements.lock - -o requirements/build.lock
+	@printf 'hatchling\npackaging\n' | $(UV_COMPILE) --constraints requirements.lock - -o requirements/build.lock

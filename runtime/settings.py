@@ -84,5 +84,6 @@ def _fail(settings_class: type[ServiceSettings], program: str, error: Validation
     for problem in error.errors():
         field = str(problem["loc"][0]) if problem["loc"] else ""
         name = variable_name(settings_class, field) if field in settings_class.model_fields else field
-        sys.stderr.write(f"{program}: {name or 'settings'}: {problem['msg']}; see python -m {program} --help\n")
+        reason = problem["msg"].removeprefix("Value error, ")  # pydantic's, before a validator's own words
+        sys.stderr.write(f"{program}: {name or 'settings'}: {reason}; see python -m {program} --help\n")
     sys.exit(USAGE_ERROR)

@@ -10,17 +10,19 @@ from typing import Final
 
 import pytest
 
-from rlm_operator.inputs import default_images
+from rlm_operator.inputs import choose_images
 from rlm_operator.names import operator_version
 from rlm_operator.render import render
 from rlm_operator.resource import Manifest
 from tests.operator.specs import INPUTS, REPOSITORY, build_pool, build_stack, load, one
 
-TARGETS: Final = ("operator", "inference", "sandbox")
+TARGETS: Final = ("operator", "inference", "sandbox", "sandbox-scientific")
+LOCKS: Final = ("operator", "inference", "sandbox")
+SANDBOXES: Final = ("sandbox", "sandbox-scientific")
 
 
 def read_stages() -> dict[str, list[tuple[str, str]]]:
-    """Instructions by stage name, continuation lines joined."""
+    """Instructions by stage name, those of the stage it is built on first; continuation lines joined."""
     text = (REPOSITORY / "Dockerfile").read_text().replace("\\\n", " ")
     stages: dict[str, list[tuple[str, str]]] = {"": []}
     stage = ""
@@ -29,8 +31,8 @@ def read_stages() -> dict[str, list[tuple[str, str]]]:
             continue
         name, _, rest = line.partition(" ")
         if name == "FROM":
-            stage = rest.rpartition(" AS ")[2]
-            stages[stage] = []
+            below, _, stage = rest.rpartition(" AS ")
+            stages[stage] = [*stages.get(below, [])]
         stages[stage].append((name, rest.strip()))
     return stages
 
@@ -45,7 +47,7 @@ def rendered_container(target: str) -> Manifest:
     elif target == "inference":
         children = render(build_stack(), INPUTS)
     else:
-        children = render(build_pool(), INPUTS)
+        children = render(build_pool(image="scientific" if target == "sandbox-scientific" else "stdlib"), INPUTS)
     [container] = one(children, "Deployment")["spec"]["template"]["spec"]["containers"]
     assert isinstance(container, dict)
     return container
@@ -63,8 +65,8 @@ def test_a_target_runs_as_the_pods_do_same_command_user_and_ports(target: str) -
 
 
 def test_the_targets_are_the_images_that_the_operator_names() -> None:
-    images = default_images()
-    named = {images.inference, images.sandbox, rendered_container("operator")["image"]}
+    images = choose_images()
+    named = {images.inference, images.sandbox, images.sandbox_scientific, rendered_container("operator")["image"]}
     assert named == {f"rlm-operator/{target}:{operator_version()}" for target in TARGETS}
 
 
@@ -83,7 +85,7 @@ def test_everything_copied_exists_and_is_sent_to_the_builder() -> None:
         assert source.split("/")[0] in sent, source
 
 
-@pytest.mark.parametrize("extra", TARGETS)
+@pytest.mark.parametrize("extra", LOCKS)
 def test_the_lock_of_an_image_has_its_extra_and_only_versions_of_the_main_lock(extra: str) -> None:
     locked = pins(REPOSITORY / "requirements" / f"{extra}.lock")
     assert locked <= pins(REPOSITORY / "requirements.lock")
@@ -95,7 +97,24 @@ def test_the_lock_of_an_image_has_its_extra_and_only_versions_of_the_main_lock(e
 
 def test_every_lock_gives_a_hash_for_each_package() -> None:
     locks = sorted((REPOSITORY / "requirements").glob("*.lock"))
-    assert {lock.stem for lock in locks} == {*TARGETS, "build"}
+    assert {lock.stem for lock in locks} == {*LOCKS, "build"}
     for lock in locks:
         blocks = re.split(r"\n(?=\w)", lock.read_text().strip())
         assert all("--hash=sha256:" in block for block in blocks), lock
+
+
+def test_the_scientific_target_runs_the_scientific_guest_and_has_its_files() -> None:
+    stages = read_stages()
+    assert ("ENV", "SANDBOX_IMAGE=scientific") in stages["sandbox-scientific"]
+    assert not any("SANDBOX_IMAGE" in rest for _, rest in stages["sandbox"])
+    trimmed = {target: [rest for _, rest in stages[f"{target}-files"] if "trim_guest" in rest] for target in SANDBOXES}
+    assert ["--stdlib" in rest for [rest] in trimmed.values()] == [True, False]
+
+
+@pytest.mark.parametrize("target", SANDBOXES)
+def test_packages_of_ones_own_can_be_given_to_the_build(target: str) -> None:
+    instructions = read_stages()[f"{target}-files"]
+    arguments = {rest.partition("=")[0] for name, rest in instructions if name == "ARG"}
+    [bake] = [rest for _, rest in instructions if "runtime.sandbox.baking" in rest]
+    assert arguments == {"PACKAGES", "PACKAGES_FILE", "NAME", "PRELOAD", "BASE"}
+    assert all(f"${argument}" in bake for argument in arguments)

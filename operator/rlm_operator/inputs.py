@@ -7,16 +7,24 @@ else, so equal inputs always give equal manifests.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from rlm_operator.names import operator_version
+
+SCIENTIFIC_GUEST: Final = "scientific"
 
 
 @dataclass(frozen=True)
 class Images:
-    """Container images of the two planes."""
+    """Container images of the two planes. That of the scientific guest is larger, so it is one of its own."""
 
     inference: str
     sandbox: str
+    sandbox_scientific: str
+
+    def for_guest(self, guest: str) -> str:
+        """The container image for a pool whose `image` is `guest`. Guests of one's own are in `sandbox`."""
+        return self.sandbox_scientific if guest == SCIENTIFIC_GUEST else self.sandbox
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,13 @@ class Inputs:
     live: LiveScale | None = None
 
 
-def default_images() -> Images:
-    """The images that belong to this version."""
+def choose_images(
+    inference: str | None = None, sandbox: str | None = None, sandbox_scientific: str | None = None
+) -> Images:
+    """Those of this version in place of what is None. One image for sandboxes alone is meant for all of them."""
     tag = operator_version()
-    return Images(inference=f"rlm-operator/inference:{tag}", sandbox=f"rlm-operator/sandbox:{tag}")
+    return Images(
+        inference=inference or f"rlm-operator/inference:{tag}",
+        sandbox=sandbox or f"rlm-operator/sandbox:{tag}",
+        sandbox_scientific=sandbox_scientific or sandbox or f"rlm-operator/sandbox-scientific:{tag}",
+    )

@@ -95,7 +95,7 @@ def _pool_children(plane: Plane, pool: Pool, inputs: Inputs) -> list[Manifest]:
     children = [build_service_account(plane), build_config_map(plane, sandbox_settings(spec))]
     if spec.auth.secret_ref is None:
         children.append(build_generated_secret(plane, generated_secret_name(pool.identity)))
-    workspace = build_sandbox_workspace(plane, pool, inputs.images.sandbox)
+    workspace = build_sandbox_workspace(plane, pool, inputs.images.for_guest(spec.image))
     children += [
         build_sandbox_policy(plane, spec.clients),
         build_pool_service(plane),

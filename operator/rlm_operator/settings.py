@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from rlm_operator.inputs import Images, default_images
+from rlm_operator.inputs import Images, choose_images
 
 
 class Settings(BaseSettings):
@@ -43,6 +43,10 @@ class Settings(BaseSettings):
     sandbox_image: Annotated[
         str | None, Field(description="image of the sandbox pods; the usual one has this version as its tag")
     ] = None
+    sandbox_scientific_image: Annotated[
+        str | None,
+        Field(description="image of the pods of scientific pools; without it --sandbox-image, if that is set"),
+    ] = None
     workers: Annotated[int, Field(description="resources that are reconciled at once", ge=1, le=64)] = 4
     resync_seconds: Annotated[
         float, Field(description="time between full lists, which repair what a watch lost", ge=1, le=3600)
@@ -54,8 +58,7 @@ class Settings(BaseSettings):
 
     @property
     def images(self) -> Images:
-        usual = default_images()
-        return Images(inference=self.inference_image or usual.inference, sandbox=self.sandbox_image or usual.sandbox)
+        return choose_images(self.inference_image, self.sandbox_image, self.sandbox_scientific_image)
 
     @property
     def namespace_list(self) -> list[str]:

@@ -14,7 +14,7 @@ import typer
 import yaml
 
 from rlm_operator.errors import SpecInvalidError
-from rlm_operator.inputs import Images, default_images
+from rlm_operator.inputs import Images, choose_images
 from rlm_operator.render import render_all
 from rlm_operator.resource import Manifest, is_resource, parse_resource
 from rlmctl.errors import InputError
@@ -49,7 +49,7 @@ def render_documents(paths: Sequence[Path], images: Images | None = None, namesp
     if not resources:
         names = ", ".join(str(path) for path in paths)
         raise SpecInvalidError(f"no RLMStack or SandboxPool in {names}: name a file that holds one")
-    return render_all(resources, images or default_images())
+    return render_all(resources, images or choose_images())
 
 
 def render_command(
@@ -57,13 +57,15 @@ def render_command(
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="For objects that name none.")] = "default",
     inference_image: Annotated[str | None, typer.Option(help="Image of the inference pods.")] = None,
     sandbox_image: Annotated[str | None, typer.Option(help="Image of the sandbox pods.")] = None,
+    sandbox_scientific_image: Annotated[
+        str | None, typer.Option(help="Image of the pods of scientific pools; else --sandbox-image.")
+    ] = None,
 ) -> None:
     """Print what the operator would create for RLMStacks and SandboxPools, as YAML.
 
     Secrets that the operator would make are printed without data: it fills them with random keys.
     """
-    usual = default_images()
-    images = Images(inference=inference_image or usual.inference, sandbox=sandbox_image or usual.sandbox)
+    images = choose_images(inference_image, sandbox_image, sandbox_scientific_image)
     try:
         manifests = render_documents(file, images, namespace)
     except OSError as error:

@@ -21,6 +21,7 @@ from wasmtime import _ffi as ffi  # `Config` has no property for the target
 
 from runtime.sandbox.engine import OPTIONS_REVISION, EngineError, build_config
 from runtime.sandbox.guest_image import GuestImage
+from runtime.sandbox.wasm_sections import without_names
 
 
 def artifact_path(image: GuestImage, folder: Path, engine_key: str, *, portable: bool = False) -> Path:
@@ -65,11 +66,12 @@ def compile_artifact(image: GuestImage, folders: Sequence[Path], *, portable: bo
     path = artifact_path(image, folder, engine_key(), portable=portable)
     try:
         engine = Engine(_targeted(portable=portable))
-        serialized = Module.from_file(engine, str(image.resource(image.module_file))).serialize()
+        module = without_names(image.resource(image.module_file).read_bytes())
+        serialized = Module(engine, module).serialize()
         with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
             file.write(serialized)
         Path(file.name).replace(path)
-    except (WasmtimeError, OSError) as error:
+    except (WasmtimeError, OSError, ValueError) as error:
         raise EngineError(f"guest image {image.name} could not be compiled into {folder}: {error}") from error
     return path
 

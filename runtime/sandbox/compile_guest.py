@@ -19,24 +19,26 @@ from typing import Final
 
 from runtime.sandbox.artifact import compile_artifact, find_artifact
 from runtime.sandbox.engine import EngineError
-from runtime.sandbox.guest_image import IMAGES, STDLIB, GuestImage, default_folder
+from runtime.sandbox.guest_catalogue import find_image, guest_folders
+from runtime.sandbox.guest_image import STDLIB, GuestImage, GuestImageError, default_folder
 
 PROGRESS_SECONDS: Final = 5.0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m runtime.sandbox.compile_guest", description=__doc__)
-    parser.add_argument("image", nargs="?", default=STDLIB.name, choices=sorted(IMAGES))
+    parser.add_argument("image", nargs="?", default=STDLIB.name, help="its name, also a baked one's")
     parser.add_argument("--folder", type=Path, default=default_folder(), help="where compiled guests are kept")
     parser.add_argument("--portable", action="store_true", help="compile for every CPU of this architecture")
     args = parser.parse_args()
-    image, folders = IMAGES[args.image], list(dict.fromkeys([args.folder, default_folder()]))
+    folders = guest_folders(args.folder)
     try:
+        image = find_image(args.image, folders)
         if args.portable:
             artifact = compile_with_progress(image, [args.folder], portable=True)
         else:
             artifact = find_artifact(image, folders) or compile_with_progress(image, folders)
-    except EngineError as error:
+    except (EngineError, GuestImageError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.write(f"{artifact}\n")

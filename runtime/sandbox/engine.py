@@ -16,16 +16,17 @@ from typing import Final
 
 from wasmtime import Config, Engine, Func, FuncType, Linker, Memory, Module, Store, Trap, ValType, WasmtimeError
 
+from runtime.sandbox.baked_guest import map_files
 from runtime.sandbox.descriptors import DOOR
 from runtime.sandbox.filesystem import FileSystem
-from runtime.sandbox.guest_image import HOST_MOUNT, WRITABLE_MOUNT, GuestImage
+from runtime.sandbox.guest_image import HOST_MOUNT, PREFIX, WRITABLE_MOUNT, GuestImage
 from runtime.sandbox.linear_memory import LinearMemory
 from runtime.sandbox.output_capture import OutputCapture
 from runtime.sandbox.wasi import Preview1
 
 WASI_MODULE: Final = "wasi_snapshot_preview1"
 WASM_STACK_BYTES: Final = 2 << 20  # well inside the 8 MiB process stack: deep recursion traps
-OPTIONS_REVISION: Final = "1"  # part of the artifact's key; see `build_config`
+OPTIONS_REVISION: Final = "2"  # part of the artifact's key; see `build_config`
 
 
 class EngineError(Exception):
@@ -130,6 +131,9 @@ def _build_files(image: GuestImage) -> FileSystem:
             files[path] = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     folders = dict.fromkeys(posixpath.dirname(path) for path in image.files)
     mounts = [WRITABLE_MOUNT, HOST_MOUNT, *folders, *image.archives]
+    if image.layer is not None:
+        files |= map_files(image.layer)
+        mounts.append(PREFIX)
     return FileSystem(mounts, frozenset({WRITABLE_MOUNT}), files)
 
 

@@ -16,10 +16,14 @@ from typing import Final, Literal
 
 HOST_MOUNT: Final = "/host"  # in the guest: the door and the package `sandbox`
 WRITABLE_MOUNT: Final = "/tmp"  # noqa: S108 - a path inside the guest, not on the host
+PREFIX: Final = "/usr/local"  # sys.prefix of the guest
+SITE_PACKAGES: Final = "lib/python3.15/site-packages"  # below it, where baked packages are
+NAME_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"  # a label of the DNS, as in the custom resource
+NAME_CHARS: Final = 63
 
 
 class GuestImageError(Exception):
-    """A guest image cannot be had; the message says why."""
+    """A guest image cannot be had: there is none of that name, or its files are missing; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +48,23 @@ class GuestImage:
     extensions: bool = False
     preloaded: tuple[str, ...] = ()  # modules that the zygote imports, so that no session has to
     packages: tuple[str, ...] = ()  # what a cell may import besides the standard library
+    layer: Path | None = None  # file of baked packages (baked_guest)
     session_memory: int = 8 << 20  # bytes of an idle session with its checkpoint, with room for small data
+
+    @property
+    def reference(self) -> str:
+        """How another process finds it: the name of a built-in image, the file of a baked one."""
+        return self.name if self.layer is None else str(self.layer)
 
     @property
     def program(self) -> str:
         """What the guest runs; it never returns."""
+        baked = [] if self.layer is None else [f"{PREFIX}/{SITE_PACKAGES}"]
         return f"""import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, {HOST_MOUNT!r})
 from sandbox.loop import serve
-sys.path.remove({HOST_MOUNT!r})
+sys.path[:1] = {baked!r}
 serve({self.preloaded!r})
 """
 

@@ -35,6 +35,13 @@ class _Ready(_Report):
     missing: Annotated[list[str], Field(max_length=100)]
 
 
+class _Failed(_Report):
+    """The zygote's guest ended before it asked for a session: a preloaded module cannot be imported."""
+
+    t: Literal["failed"]
+    detail: Annotated[str, Field(max_length=300)]
+
+
 class _Hello(_Report):
     """A session process waits for its first request; a branch for its next."""
 
@@ -90,7 +97,7 @@ class _Done(_Pause):
 
 
 _REPORT: Final[TypeAdapter[_Report]] = TypeAdapter(
-    Annotated[_Ready | _Hello | _Promoted | _Died | _Call | _Done, Field(discriminator="t")]
+    Annotated[_Ready | _Failed | _Hello | _Promoted | _Died | _Call | _Done, Field(discriminator="t")]
 )
 
 

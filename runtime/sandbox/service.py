@@ -20,7 +20,6 @@ from runtime.sandbox.audit import open_audit_log
 from runtime.sandbox.cells import Cells
 from runtime.sandbox.cpus import cpu_limit
 from runtime.sandbox.errors import ProcessError, RequestError
-from runtime.sandbox.guest_image import IMAGES
 from runtime.sandbox.ledger import Ledger
 from runtime.sandbox.memory_guard import MemoryGuard
 from runtime.sandbox.memory_meter import find_meter
@@ -84,7 +83,7 @@ class SandboxService:
         self._not_ready = "starting the zygote"
         spawner = Spawner(
             ZygoteOptions(
-                settings.image,
+                settings.guest_image.reference,
                 artifact,
                 settings.memory_bytes,
                 settings.output_bytes,
@@ -172,7 +171,7 @@ class SandboxService:
     async def create_session(self, owner: str, request: SessionRequest) -> SessionReply:
         """RequestError `prelude_failed` with the reply if the prelude does not end ok; then there is no session."""
         registry = self._ready_registry()
-        image = IMAGES[self.settings.image]
+        image = self.settings.guest_image
         async with self._room_for_session(owner):
             session = await registry.create(owner, request.session_id, self._options(request))
         prelude: CellReply | None = None
@@ -310,7 +309,7 @@ class SandboxService:
         """503 when draining, 429 when there is no memory for another session."""
         if self.draining:
             raise RequestError(ErrorCode.DRAINING, "this server is stopping; ask another one")
-        async with self.room(owner, IMAGES[self.settings.image].session_memory):
+        async with self.room(owner, self.settings.guest_image.session_memory):
             yield
 
     @contextlib.asynccontextmanager

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from runtime.sandbox.cpus import cpu_limit
 from runtime.sandbox.frames import MAX_BODY
-from runtime.sandbox.guest_image import IMAGES, STDLIB, default_folder
+from runtime.sandbox.guest_catalogue import find_image, guest_folders
+from runtime.sandbox.guest_image import NAME_CHARS, NAME_PATTERN, STDLIB, GuestImage, GuestImageError, default_folder
 from runtime.sandbox.memory_meter import find_meter
 from runtime.settings import ServiceSettings
 
@@ -26,8 +28,10 @@ class SandboxSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="SANDBOX_", extra="ignore", env_ignore_empty=True)
 
-    image: str = Field(STDLIB.name, pattern=f"^({'|'.join(IMAGES)})$", description="guest image")
-    guest_dir: Path = Field(default_factory=default_folder, description="folder of compiled guests; may be read-only")
+    guest_dir: Path = Field(default_factory=default_folder, description="folder of guests; may be read-only")
+    image: str = Field(
+        STDLIB.name, pattern=NAME_PATTERN, max_length=NAME_CHARS, description="guest image, built-in or baked"
+    )
     timeout_seconds: float = Field(30.0, gt=0, allow_inf_nan=False, description="largest and default cell timeout")
     memory_bytes: int = Field(256 * MEGABYTE, ge=64 * MEGABYTE, le=4 << 30, description="guest memory of a session")
     cpu_shares: int = Field(256, ge=2, le=1024, description="CPU weight of a session; 1024 is nice 0")
@@ -47,13 +51,27 @@ class SandboxSettings(ServiceSettings):
     cache_bytes: int = Field(16 * MEGABYTE, ge=0, le=1 << 30, description="replies to cacheable requests; 0: none")
     drain_seconds: float = Field(30.0, ge=0, allow_inf_nan=False, description="longest wait for cells at the end")
 
+    @field_validator("image")
+    @classmethod
+    def _is_there(cls, name: str, validated: ValidationInfo) -> str:
+        if "guest_dir" in validated.data:
+            try:
+                find_image(name, guest_folders(validated.data["guest_dir"]))
+            except GuestImageError as error:
+                raise ValueError(str(error)) from error
+        return name
+
+    @cached_property
+    def guest_image(self) -> GuestImage:
+        return find_image(self.image, guest_folders(self.guest_dir))
+
     def session_cap(self) -> int:
         """`max_sessions`, else what the memory limit holds."""
         if self.max_sessions is not None:
             return self.max_sessions
         meter = find_meter()
         usable = int(meter.limit * meter.share) - BASE_MEMORY
-        return max(1, usable // IMAGES[self.image].session_memory)
+        return max(1, usable // self.guest_image.session_memory)
 
     def slots(self) -> int:
         if self.max_concurrent_executions is not None:

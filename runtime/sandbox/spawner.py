@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ZygoteOptions:
+    """`image` is as the zygote takes it: the name of a built-in image, or the file of a baked one."""
+
     image: str
     artifact: Path
     memory_bytes: int
@@ -54,6 +56,8 @@ class Spawner:
         self._zygote: subprocess.Popen[bytes] | None = None
         self._control: Channel | None = None
         self._ready: asyncio.Event = asyncio.Event()
+        self._answered = asyncio.Event()  # the first zygote is ready, or said why its guest did not start
+        self._failure = ""
         self._number = 0
         self._restart_seconds = FIRST_RESTART_SECONDS
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,9 +78,11 @@ class Spawner:
         self._start_zygote()
         try:
             async with asyncio.timeout(START_TIMEOUT_SECONDS):
-                await self._ready.wait()
+                await self._answered.wait()
         except TimeoutError:
             raise ProcessError(f"the zygote of image {self._options.image} did not become ready") from None
+        if self._failure:
+            raise ProcessError(f"guest image {self._options.image} did not start: {self._failure}")
         self._refill()
         await asyncio.gather(*(process.ready for process in self._spares), return_exceptions=True)
 
@@ -158,7 +164,12 @@ class Spawner:
             self.missing_measures = [str(measure) for measure in head.get("missing", [])]
             self._restart_seconds = FIRST_RESTART_SECONDS
             self._ready.set()
+            self._answered.set()
             log.info("zygote ready", extra={"image": self._options.image, "missing_measures": self.missing_measures})
+        elif head.get("t") == "failed":
+            self._failure = str(head["detail"])
+            self._answered.set()
+            log.error("the guest did not start", extra={"image": self._options.image, "detail": self._failure})
 
     def _on_zygote_end(self) -> None:
         self._ready.clear()

@@ -8,7 +8,8 @@ children.
     python -I -m runtime.sandbox.zygote IMAGE ARTIFACT SOCKET_FD MEMORY_BYTES OUTPUT_BYTES CPU_SHARES PARK_SECONDS
         SECCOMP
 
-To the server: `{"t": "ready", "missing": [...]}` once. From the server: `{"t": "spawn", "number": n}` with a socket.
+To the server, once: `{"t": "ready", "missing": [...]}` or `{"t": "failed", "detail": …}`. From the server:
+`{"t": "spawn", "number": n}` with a socket.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import gc
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import Final
 
+from runtime.sandbox.baked_guest import baked_image
 from runtime.sandbox.door import Door
 from runtime.sandbox.engine import Guest
 from runtime.sandbox.frames import receive, send
@@ -40,12 +43,14 @@ class Zygote:
     def __init__(self, control: socket.socket, hardening: Hardening) -> None:
         self._control = control
         self._hardening = hardening
+        self.waiting = False  # or waited: the guest came as far as to ask for a session
 
     def wait_for_spawn(self) -> socket.socket:
         """Blocks for ever in the zygote; returns in each forked child, hardened, with the session's socket."""
         gc.collect()
         gc.freeze()
         gc.disable()
+        self.waiting = True
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps; inherited by sessions
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         send(self._control, {"t": "ready", "missing": self._hardening.missing})
@@ -78,7 +83,7 @@ def _fork_child() -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m runtime.sandbox.zygote", description=__doc__)
-    parser.add_argument("image", choices=sorted(IMAGES))
+    parser.add_argument("image", help="name of a built-in image, or the file of a baked one")
     parser.add_argument("artifact", type=Path)
     parser.add_argument("socket_fd", type=int)
     parser.add_argument("memory_bytes", type=int)
@@ -94,7 +99,7 @@ def main() -> None:
     zygote = Zygote(control, prepare(args.cpu_shares, args.seccomp))
     door = Door(zygote.wait_for_spawn, args.park_seconds)
     guest = Guest(
-        image=IMAGES[args.image],
+        image=IMAGES[args.image] if args.image in IMAGES else baked_image(Path(args.image)),
         artifact=args.artifact,
         door=door,
         on_exit=lambda code: door.die("exit", f"the guest called exit({code})"),
@@ -103,7 +108,12 @@ def main() -> None:
     )
     door.bind(guest)
     end = guest.run()
-    door.die(end.kind, end.detail)
+    if zygote.waiting:
+        door.die(end.kind, end.detail)
+    # It never came to ask for a session: an image with a preloaded module that cannot be imported.
+    printed = guest.stderr.take().decode(errors="replace").strip().splitlines()
+    send(control, {"t": "failed", "detail": (printed[-1] if printed else end.detail)[:300]})
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,11 @@ REPOSITORY: Final = Path(__file__).parents[2]
 CRDS: Final = REPOSITORY / "crds"
 SAMPLES: Final = sorted((REPOSITORY / "config" / "samples").glob("*.yaml"))
 API_VERSION: Final = "rlm-operator.dev/v1alpha1"
-IMAGES: Final = Images(inference="registry.test/inference:1", sandbox="registry.test/sandbox:1")
+IMAGES: Final = Images(
+    inference="registry.test/inference:1",
+    sandbox="registry.test/sandbox:1",
+    sandbox_scientific="registry.test/sandbox-scientific:1",
+)
 INPUTS: Final = Inputs(images=IMAGES)
 PROPERTY: Final = settings(deadline=None, max_examples=40)
 """Of every property test: the machine may be busy, so no deadline."""

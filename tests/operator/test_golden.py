@@ -2,7 +2,8 @@
 
 After a change that is meant:
 `rlmctl render -f config/samples/NAME.yaml -n team --inference-image registry.test/inference:1
---sandbox-image registry.test/sandbox:1 > tests/operator/golden/NAME.yaml`
+--sandbox-image registry.test/sandbox:1 --sandbox-scientific-image registry.test/sandbox-scientific:1
+> tests/operator/golden/NAME.yaml`
 """
 
 from __future__ import annotations

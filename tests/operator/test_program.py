@@ -26,7 +26,13 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
 def test_help_lists_every_option() -> None:
     printed = run("--help")
     assert printed.returncode == 0
-    for option in ("--kubeconfig", "--namespaces", "--inference-image", "--sandbox-image", "--metrics-port"):
+    for option in (
+        "--kubeconfig",
+        "--namespaces",
+        "--inference-image",
+        "--sandbox-image",
+        "--sandbox-scientific-image",
+    ):
         assert option in printed.stdout
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rlm_operator.inputs import Inputs, LiveScale
+from rlm_operator.inputs import Inputs, LiveScale, choose_images
 from rlm_operator.names import HASH_ANNOTATION
 from rlm_operator.render import render, render_all
 from rlm_operator.resource import Manifest, Resource
@@ -211,6 +211,18 @@ def test_the_disruption_budget_follows_the_fewest_pods(spec: Manifest, budget: M
 def test_images_are_the_ones_of_the_inputs() -> None:
     assert container_of(build_stack())["image"] == IMAGES.inference
     assert container_of(build_pool())["image"] == IMAGES.sandbox
+    assert container_of(build_pool(image="scientific"))["image"] == IMAGES.sandbox_scientific
+
+
+def test_a_guest_of_ones_own_reaches_the_settings_and_runs_in_the_container_image_of_the_sandbox() -> None:
+    children = render(build_pool(image="my-tools"), INPUTS)
+    assert one(children, "ConfigMap")["data"]["image"] == "my-tools"
+    assert container_of(build_pool(image="my-tools"))["image"] == IMAGES.sandbox
+
+
+@pytest.mark.parametrize("guest", ["stdlib", "scientific", "my-tools"])
+def test_one_image_that_is_named_for_sandboxes_is_taken_for_every_guest(guest: str) -> None:
+    assert choose_images(sandbox="registry.test/mine:1").for_guest(guest) == "registry.test/mine:1"
 
 
 def test_a_sandbox_may_finish_its_longest_cell_before_it_is_killed() -> None:

@@ -75,6 +75,8 @@ def _container(workspace: Workspace) -> Manifest:
         "name": workspace.name,
         "image": workspace.image,
         "command": workspace.command,
+        # A setting that is wrong, such as a guest image that is not there, then shows in the pod's status.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "env": workspace.env,
         "ports": [
             {"name": "http", "containerPort": API_PORT, "protocol": "TCP"},

@@ -26,7 +26,7 @@ def build_sandbox_workspace(plane: Plane, pool: Pool, image: str) -> Workspace:
         resources=pool.spec.resources.filled(),
         secrets=[build_secret_volume(_API_KEYS, pool.key_secret)],
         mounts={_API_KEYS: _API_KEYS_DIR},
-        scratch="256Mi",
+        scratch="512Mi",  # a guest that is compiled at start takes half of it
         # The longest cell may end, and then some.
         grace_seconds=math.ceil(pool.spec.limits.timeout.seconds) + 30,
         config_digest=digest(settings),

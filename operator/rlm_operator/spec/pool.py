@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -64,7 +64,7 @@ class Sessions(SpecModel):
 class SandboxPoolSpec(Workload):
     """Desired state of a pool."""
 
-    image: Literal["stdlib", "scientific"] = "stdlib"
+    image: Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] = "stdlib"
     autoscaling: SandboxAutoscaling | None = None
     limits: SandboxLimits = SandboxLimits()
     sessions: Sessions = Sessions()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlm_operator.errors import SpecInvalidError
-from rlm_operator.inputs import default_images
+from rlm_operator.inputs import choose_images
 from rlm_operator.objects.inference import user_key_secret
 from rlm_operator.render import render_all, sandbox_key_secret
 from rlm_operator.resource import Kind, Manifest, Pool, Stack, is_resource, parse_resource
@@ -69,7 +69,7 @@ def _plan(documents: Sequence[Manifest], environment: Mapping[str, str], folder:
     for name in filter(None, (user_secret, sandbox_secret)):
         store.generate(name)
 
-    manifests = render_all([stack, *([pool] if pool else [])], default_images())
+    manifests = render_all([stack, *([pool] if pool else [])], choose_images())
     containers = find_containers(manifests)
     neighbourhood = Neighbourhood(manifests, containers)
     essentials = select_essentials(environment)

@@ -98,7 +98,7 @@ STACKS: dict[str, tuple[Object, str]] = {
 }
 
 POOLS: dict[str, tuple[Object, str]] = {
-    "an unknown guest image": ({"image": "ruby"}, 'supported values: "stdlib", "scientific"'),
+    "a guest image that cannot be a name": ({"image": "my_Tools"}, "spec.image in body should match '^[a-z0-9]"),
     "a cell of two hours": (
         {"limits": {"timeout": "2h"}},
         "limits.timeout must be longer than 0s and at most 1h: write a duration such as 30s",
