@@ -44,7 +44,7 @@ class GuestEvent(_Envelope):
 class GuestError(_Envelope):
     type: str = Field(max_length=200)
     message: str = Field(max_length=2_100)
-    line: int | None = None
+    line: int | None = Field(default=None, ge=0, lt=1 << 31)
 
 
 class GuestOutput(_Envelope):
@@ -124,7 +124,7 @@ def parse_get(body: bytes) -> GuestGet:
 
 def _checked(model: type[OutputT], body: bytes) -> OutputT:
     output = _parse(model, body)
-    if sum(len(event.payload) for event in output.events) > MAX_EVENT_BYTES:
+    if sum(len(to_json(event.payload)) - len('""') for event in output.events) > MAX_EVENT_BYTES:
         raise ForgedEnvelopeError("events beyond the cap")
     return output
 

@@ -15,6 +15,7 @@ class Errno(IntEnum):
     INVAL = 28
     ISDIR = 31
     MFILE = 33
+    NAMETOOLONG = 37
     NOENT = 44
     NOSPC = 51
     NOSYS = 52

@@ -7,8 +7,9 @@ import posixpath
 from runtime.sandbox.descriptors import FDFLAG_APPEND, Descriptor, DescriptorTable, pack_filestat
 from runtime.sandbox.errno import Errno, WasiError
 from runtime.sandbox.filesystem import File, FileSystem
-from runtime.sandbox.linear_memory import LinearMemory
+from runtime.sandbox.linear_memory import U32, LinearMemory
 
+MAX_PATH = 4096  # bytes, as on Linux: names are in the host's memory, which the guest's limit does not cover
 OFLAG_CREATE, OFLAG_DIRECTORY, OFLAG_EXCLUSIVE, OFLAG_TRUNCATE = 1, 2, 4, 8
 
 
@@ -89,8 +90,10 @@ class PathCalls:
         directory = self._table.get(fd)
         if directory.file is not None:
             raise WasiError(Errno.NOTDIR)
-        name = self._memory.read(path, length).decode("utf-8", "surrogateescape")
+        name = self._memory.read(path, min(length & U32, MAX_PATH + 1)).decode("utf-8", "surrogateescape")
         absolute = posixpath.normpath(posixpath.join(directory.path, name))
+        if length & U32 > MAX_PATH or len(absolute) > MAX_PATH:
+            raise WasiError(Errno.NAMETOOLONG)
         if not any(absolute == mount or absolute.startswith(mount + "/") for mount in self._files.mounts):
             raise WasiError(Errno.NOTCAPABLE)
         return absolute

@@ -7,7 +7,7 @@ from sandbox.trusted import dumps, isinstance_, len_, loads, str_, text
 
 CALL_BYTES = 16 << 20
 EVENTS = 10_000
-EVENT_BYTES = 8 << 20
+EVENT_BYTES = 8 << 20  # as JSON, in which the reply carries them
 EVENT_NAME_CHARS = 64
 
 
@@ -42,7 +42,7 @@ def emit(name, payload):
         raise ValueError(f"an event's name has at most {EVENT_NAME_CHARS} characters")
     if len_(session.events) >= EVENTS:
         raise ValueError(f"a reply holds at most {EVENTS} events; put more into one payload")
-    session.event_bytes += len_(payload.encode())
+    session.event_bytes += len_(dumps(payload, ensure_ascii=False).encode()) - len_('""')
     if session.event_bytes > EVENT_BYTES:
         raise ValueError(f"the events of one reply hold at most {EVENT_BYTES} bytes; use a variable for more")
     session.events.append({"name": name, "payload": payload})

@@ -20,6 +20,7 @@ from tests.runtime.sandbox.client import SandboxClient, new_id
 
 KEPT = "import json, sys, os\nkept = {'a': [1, 2]}\ndef still_here(n): return kept['a'][n]"
 LARGEST_REPLY = 40 << 20
+MEMORY_LIMIT = 256 << 20
 ATTACKS = (*ENDLESS, *MEMORY, *OUTPUT, *RECURSION, *ENDINGS, *HOSTILE_LOCALS, *FORGERY)
 
 
@@ -60,6 +61,7 @@ async def test_an_attack_is_contained_and_the_session_keeps_what_it_had(
         assert reply.error.type == attack.error
     if reply.status in (TIMEOUT, CRASHED):
         assert reply.rolled_back or reply.session_lost
+    assert reply.memory_bytes <= MEMORY_LIMIT
     assert len(reply.stdout.encode()) <= 1 << 20
     assert len(reply.stderr.encode()) <= 1 << 20
     if attack.breaks_itself:

@@ -74,7 +74,9 @@ def test_fields_that_are_not_the_guests_to_say_are_ignored() -> None:
         {"events": [{"name": "", "payload": ""}] * (MAX_EVENTS + 1)},
         {"events": [{"name": "n", "payload": "p" * (MAX_EVENT_BYTES // 2)}] * 3},
         {"error": {"type": "E", "message": "m" * 2_101}},
+        {"events": [{"name": "n", "payload": "\0" * (MAX_EVENT_BYTES // 6)}] * 2},
         {"error": {"type": "E", "message": "m", "line": "1"}},
+        {"error": {"type": "E", "message": "m", "line": 10**400}},
         {"error": "broken"},
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from runtime.sandbox.descriptors import DIRECTORY, FDFLAG_APPEND, MAX_DESCRIPTORS, REGULAR_FILE
 from runtime.sandbox.errno import Errno
-from runtime.sandbox.wasi_paths import OFLAG_CREATE, OFLAG_DIRECTORY, OFLAG_EXCLUSIVE, OFLAG_TRUNCATE
+from runtime.sandbox.wasi_paths import MAX_PATH, OFLAG_CREATE, OFLAG_DIRECTORY, OFLAG_EXCLUSIVE, OFLAG_TRUNCATE
 from tests.runtime.sandbox.wasi_guest import HOST_FD, LIB_FD, TMP_FD, WasiGuest
 
 FAR = 0x7FFF_0000
@@ -109,6 +109,8 @@ def test_unlinked_files_held_open_do_not_escape_the_capacity() -> None:
         ("../etc/passwd", 0, Errno.NOTCAPABLE),
         ("/etc/passwd", 0, Errno.NOTCAPABLE),
         ("../tmp2", 0, Errno.NOTCAPABLE),
+        ("n" * (MAX_PATH + 1), OFLAG_CREATE, Errno.NAMETOOLONG),
+        ("n" * MAX_PATH, OFLAG_CREATE, Errno.NAMETOOLONG),  # with the folder before it
     ],
 )
 def test_what_cannot_be_opened_says_why(name: str, oflags: int, errno: Errno) -> None:

@@ -23,6 +23,7 @@ ENDINGS: Final = (
         "exec((lambda: 0).__code__.replace(co_code=bytes([255] * 20)))",
         (ERROR, CRASHED, OK, TIMEOUT),
     ),
+    Attack("11 an exit in after_cell", "import sandbox; sandbox.after_cell(lambda: os._exit(0))", (CRASHED,)),
     Attack(
         "11 closed descriptors",
         """

@@ -79,6 +79,33 @@ raise E
 """,
         (TIMEOUT,),
     ),
+    Attack(
+        "1 loop in the finaliser of an asynchronous generator",
+        """
+import asyncio
+async def g():
+    try: yield 1
+    finally:
+        while True: pass
+a = g()
+async def m(): await a.__anext__()
+asyncio.run(m())
+""",
+        (TIMEOUT,),
+    ),
+    Attack(
+        "1 generator that refuses to end",
+        """
+def g():
+    while True:
+        try: yield
+        except GeneratorExit: pass
+x = g()
+next(x)
+del x
+""",
+        (OK, ERROR),
+    ),
     Attack("2 huge power", "10 ** 10 ** 9", (TIMEOUT, ERROR)),
     Attack("2 int from a long string", "int('9' * 5_000_000)", (ERROR,), error="ValueError"),
     Attack("2 string from a long int", "str(1 << 50_000_000)", (ERROR,), error="ValueError"),

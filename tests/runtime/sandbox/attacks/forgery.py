@@ -77,6 +77,94 @@ loop.clear()
         (CRASHED, ERROR),
         breaks_itself=True,
     ),
+    Attack(
+        "15 trace function that raises",
+        """
+def t(*a): raise SystemExit
+sys.settrace(t)
+""",
+        (OK, ERROR),
+    ),
+    Attack(
+        "15 profile function that raises",
+        """
+def p(*a): raise ValueError
+sys.setprofile(p)
+""",
+        (OK, ERROR),
+    ),
+    Attack(
+        "15 audit hook that raises",
+        """
+def h(*a): raise SystemExit
+sys.addaudithook(h)
+""",
+        (OK, ERROR),
+        breaks_itself=True,
+    ),
+    Attack(
+        "15 monitoring callback that raises",
+        """
+m = sys.monitoring
+m.use_tool_id(1, 'x')
+m.set_events(1, m.events.PY_START)
+m.register_callback(1, m.events.PY_START, lambda *a: 1 / 0)
+""",
+        (ERROR, CRASHED),
+    ),
+    Attack("15 no modules", "for m in list(sys.modules): del sys.modules[m]", (OK,)),
+    Attack("15 no imports", "import builtins; builtins.__import__ = None; sys.meta_path.clear()", (OK,)),
+    Attack(
+        "15 every object that the collector knows emptied",
+        """
+import gc
+for o in gc.get_objects():
+    if type(o) in (dict, list):
+        try: o.clear()
+        except BaseException: pass
+""",
+        (OK, ERROR, CRASHED),
+        breaks_itself=True,
+    ),
+    Attack(
+        "15 the loop's own functions found through frames",
+        """
+f = sys._getframe(1)
+while f:
+    f.f_globals['dumps'] = f.f_globals['loads'] = None
+    f = f.f_back
+""",
+        (OK, CRASHED),
+        breaks_itself=True,
+    ),
+    Attack(
+        "15 the output's own class patched",
+        "import sandbox.output; sandbox.output.CappedOutput.take = lambda s: 'x' * 100_000_000",
+        (CRASHED,),
+        timeout=20,
+    ),
+    Attack(
+        "15 forged answer with bytes behind it",
+        """
+import struct
+held = bytearray(100_000_000)
+door = os.open('/host/door', os.O_RDWR)
+os.write(door, b'G' + struct.pack('<QQ', 0, 100_000_000))
+os.write(door, b'N{"status": "ok"}')
+""",
+        (CRASHED,),
+        timeout=20,
+        breaks_itself=True,
+    ),
+    Attack(
+        "15 forged answer with a number of a megabyte",
+        """
+text = b'N{"status": "ok", "locals": {"x": {"type": "", "repr": "", "value": 1' + b'0' * 1_000_000 + b'}}}'
+os.write(os.open('/host/door', os.O_RDWR), text)
+""",
+        (CRASHED,),
+        breaks_itself=True,
+    ),
     Attack("15 empty door message", "os.write(os.open('/host/door', os.O_RDWR), b'')", (OK, ERROR)),
     Attack("15 unknown door message", "os.write(os.open('/host/door', os.O_RDWR), b'Z' * 1000)", (OK, ERROR)),
     Attack(

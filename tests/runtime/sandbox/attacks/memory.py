@@ -78,5 +78,13 @@ for i in range(200):
         timeout=20,
     ),
     Attack("8 very many files", "for i in range(10 ** 6): open(f'/tmp/{i}', 'w').close()", (ERROR, TIMEOUT), timeout=3),
+    Attack("8 name of 60 MB", "open('/tmp/' + 'x' * 60_000_000, 'w')", (ERROR,), error="OSError", timeout=20),
+    Attack(
+        "8 many long names",
+        "for i in range(10 ** 6): open('/tmp/' + str(i) + 'x' * 1_000_000, 'w')",
+        (ERROR,),
+        error="OSError",
+        timeout=20,
+    ),
     Attack("8 very many descriptors", "held = [open('/tmp/a', 'w') for _ in range(1000)]", (ERROR,), error="OSError"),
 )

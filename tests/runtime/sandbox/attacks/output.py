@@ -48,6 +48,16 @@ while True: sandbox.emit('e', 'x' * 1000)
         timeout=20,
     ),
     Attack(
+        "22 events that are longer as JSON",
+        """
+import sandbox
+for _ in range(9): sandbox.emit('e', '\\0' * (1 << 20))
+""",
+        (ERROR,),
+        error="ValueError",
+        timeout=20,
+    ),
+    Attack(
         "22 events without payload",
         """
 import sandbox
