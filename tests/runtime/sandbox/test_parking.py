@@ -18,7 +18,7 @@ ABORT = "import os; os.abort()"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[SandboxServer]:
-    with run_server(spares=0, park_seconds=0.4) as running:
+    with run_server(spares=0, park_seconds=1.5) as running:
         yield running
 
 
@@ -44,7 +44,7 @@ async def test_a_bad_cell_in_a_parked_session_rolls_back_to_the_cell_before(
 ) -> None:
     session = await parked(client, server, checkpoint=policy)
     for bad, status in ((ABORT, Status.CRASHED), (SPIN, Status.TIMEOUT)):
-        reply = await client.execute(f"x = 2; next(f)\n{bad}", session, timeout=0.5)
+        reply = await client.execute(f"x = 2; next(f)\n{bad}", session, timeout=3)
         assert (reply.status, reply.rolled_back_to) == (status, reply.cell - 1)
         assert (await client.execute("x, next(f)", session)).result is not None
         await eventually(lambda: len(sessions_of(server.pid)) == 1)
