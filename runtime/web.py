@@ -35,10 +35,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Operations:
-    """What an operator of the service may ask. `readiness` returns None when ready, else why not."""
+    """What an operator of the service may ask. `readiness` returns None when ready, else why not; `notes` is what it
+    does without, for /readyz to say beside that."""
 
     registry: CollectorRegistry
     readiness: Callable[[], str | None]
+    notes: Callable[[], list[str]] = list
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,8 @@ def add_operations(app: web.Application, operations: Operations) -> None:
     async def readyz(_: web.Request) -> web.Response:
         reason = operations.readiness()
         if reason is None:
-            return web.json_response({"status": "ready"})
-        return web.json_response({"status": "not ready", "reason": reason}, status=503)
+            return web.json_response({"status": "ready", "notes": operations.notes()})
+        return web.json_response({"status": "not ready", "reason": reason, "notes": operations.notes()}, status=503)
 
     async def version_(_: web.Request) -> web.Response:
         return web.json_response({"version": version("rlm-operator")})

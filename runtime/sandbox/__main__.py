@@ -47,7 +47,7 @@ async def run(settings: SandboxSettings, keys: KeyRing | None) -> int:
     service = SandboxService(settings)
     server = Server(
         app=create_app(service, keys),
-        operations=Operations(service.metrics.registry, service.readiness),
+        operations=Operations(service.metrics.registry, service.readiness, service.missing_measures),
         host=settings.host,
         port=settings.port,
         metrics_port=settings.metrics_port,

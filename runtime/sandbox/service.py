@@ -119,6 +119,10 @@ class SandboxService:
             return self._not_ready
         return None if self._spawner.is_ready else "the zygote is being started again"
 
+    def missing_measures(self) -> list[str]:
+        """Of hardening: what this node or user cannot do."""
+        return [] if self._spawner is None else [f"missing: {measure}" for measure in self._spawner.missing_measures]
+
     async def drain(self) -> None:
         """No new sessions; running and suspended cells may end until the deadline."""
         self.draining = True

@@ -64,7 +64,7 @@ async def run(
     listening: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
     server = Server(
         app,
-        Operations(registry, lambda: reason[0]),
+        Operations(registry, lambda: reason[0], lambda: ["missing: a seat belt"]),
         "127.0.0.1",
         0,
         metrics_port,
@@ -101,6 +101,12 @@ async def test_with_a_metrics_port_operations_are_only_there_and_the_api_only_on
             assert (await service.get(service.metrics + path))[0] == 200
             assert (await service.get(service.api + path))[0] == 404
         assert (await service.get(f"{service.metrics}/echo"))[0] == 404
+
+
+async def test_readiness_says_what_the_service_does_without() -> None:
+    async with run() as service:
+        expected = '{"status": "ready", "notes": ["missing: a seat belt"]}'
+        assert await service.get(f"{service.api}/readyz") == (200, expected)
 
 
 async def test_not_ready_is_503_with_the_reason_and_still_healthy() -> None:

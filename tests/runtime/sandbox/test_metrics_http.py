@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 from tests.runtime.sandbox.client import SandboxClient, new_id
 from tests.runtime.sandbox.samples import parse_metrics
 
@@ -58,3 +61,10 @@ async def test_the_exposition_is_parsed_by_prometheus_own_parser(client: Sandbox
     reply = await client.request("GET", "/metrics")
     assert reply.headers["Content-Type"].startswith("text/plain")
     assert parse_metrics(reply.body.decode())["wasm_hardening_measures_missing", ""] >= 0
+
+
+async def test_each_missing_hardening_measure_is_counted_and_named_by_the_readiness(client: SandboxClient) -> None:
+    notes = json.loads((await client.request("GET", "/readyz")).body)["notes"]
+    assert all(note.startswith("missing: ") for note in notes)
+    assert any("own uid" in note for note in notes) == (os.geteuid() != 0)
+    assert (await client.metrics())["wasm_hardening_measures_missing", ""] == len(notes)
