@@ -7,8 +7,9 @@ import json
 
 import pytest
 
-from runtime.wire import CellReply, Status
-from tests.runtime.sandbox.attacks.attack import CRASHED, ERROR, TIMEOUT, Attack
+from runtime.wire import Status
+from tests.runtime.sandbox.attacks.attack import Attack
+from tests.runtime.sandbox.attacks.containment import assert_contained
 from tests.runtime.sandbox.attacks.endings import ENDINGS
 from tests.runtime.sandbox.attacks.endless import ENDLESS
 from tests.runtime.sandbox.attacks.forgery import FORGERY
@@ -18,9 +19,6 @@ from tests.runtime.sandbox.attacks.output import OUTPUT
 from tests.runtime.sandbox.attacks.recursion import RECURSION
 from tests.runtime.sandbox.client import SandboxClient, new_id
 
-KEPT = "import json, sys, os\nkept = {'a': [1, 2]}\ndef still_here(n): return kept['a'][n]"
-LARGEST_REPLY = 40 << 20
-MEMORY_LIMIT = 256 << 20
 ATTACKS = (*ENDLESS, *MEMORY, *OUTPUT, *RECURSION, *ENDINGS, *HOSTILE_LOCALS, *FORGERY)
 
 
@@ -32,44 +30,11 @@ async def other(client: SandboxClient) -> str:
     return session
 
 
-async def attack_with_a_neighbour(client: SandboxClient, session: str, other: str, attack: Attack) -> CellReply:
-    body = {"code": attack.code, "session_id": session, "timeout": attack.timeout, "locals": attack.locals}
-    running = asyncio.create_task(client.request("POST", "/execute", json=body))
-    answers = 0
-    while answers == 0 or not running.done():
-        assert (await client.execute("y", other)).result == "'other'"
-        answers += 1
-        await asyncio.sleep(0.01)
-    reply = await running
-    assert reply.status == 200, reply.body[:300]
-    assert len(reply.body) < LARGEST_REPLY
-    json.loads(reply.body, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    reply.body.decode("utf-8")
-    return CellReply.model_validate_json(reply.body)
-
-
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 async def test_an_attack_is_contained_and_the_session_keeps_what_it_had(
     client: SandboxClient, other: str, attack: Attack
 ) -> None:
-    session = new_id("attacked")
-    await client.execute(KEPT, session)
-    reply = await attack_with_a_neighbour(client, session, other, attack)
-    assert reply.status in attack.statuses, (reply.status, reply.error)
-    if attack.error and reply.status is ERROR:
-        assert reply.error is not None
-        assert reply.error.type == attack.error
-    if reply.status in (TIMEOUT, CRASHED):
-        assert reply.rolled_back or reply.session_lost
-    assert reply.memory_bytes <= MEMORY_LIMIT
-    assert len(reply.stdout.encode()) <= 1 << 20
-    assert len(reply.stderr.encode()) <= 1 << 20
-    if attack.breaks_itself:
-        assert (await client.execute("1", new_id())).result == "1"
-        return
-    assert not reply.session_lost
-    after = await client.execute("still_here(1), kept", session, create=False)
-    assert after.result == "(2, {'a': [1, 2]})", after.error
+    await assert_contained(client, other, attack)
 
 
 async def test_a_run_that_was_cut_off_never_reads_as_a_success(client: SandboxClient) -> None:
