@@ -30,6 +30,9 @@ class ServiceSettings(BaseSettings):
     )
     auth_mode: Literal["APIKey", "Disabled"] = Field("APIKey", description="APIKey or Disabled")
     api_keys_dir: Path | None = Field(None, description="folder of bearer keys, one file per named key")
+    tls_dir: Path | None = Field(
+        None, description="folder of tls.crt, tls.key and, if clients need certificates, ca.crt; unset: plain HTTP"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", validation_alias=AliasChoices("log_level", "LOG_LEVEL"), description="DEBUG, INFO, WARNING or ERROR"
     )

@@ -11,6 +11,7 @@ import logging
 import re
 import secrets
 import signal
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -26,6 +27,8 @@ from runtime.connections import Connections
 IDLE_SECONDS: Final = 75.0
 MAX_CONNECTIONS: Final = 4096
 BACKLOG: Final = 1024
+HANDSHAKE_SECONDS: Final = 10.0  # of TLS; nobody is known yet
+SHUTDOWN_SECONDS: Final = 2.0  # for a client to confirm the end of its TLS connection
 REQUEST_ID_HEADER: Final = "x-request-id"
 _REQUEST_ID_ACCEPTED: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 REQUEST_ID: Final = web.RequestKey("request_id", str)
@@ -58,7 +61,8 @@ class Server:
     `drain` is awaited after SIGTERM while the API still answers. With `cancel_on_disconnect` a handler is cancelled
     when its client goes away; otherwise it runs on and notices that itself. A connection may be without a whole head
     of a request for `idle_seconds`, however fast its bytes come. Beyond `max_connections` the oldest without a
-    request is closed for each new one.
+    request is closed for each new one. `tls` is of the API's port; a metrics port of its own stays plain, since probes
+    and scrapers have no certificate.
     """
 
     app: web.Application
@@ -66,6 +70,7 @@ class Server:
     host: str
     port: int
     metrics_port: int | None = None
+    tls: ssl.SSLContext | None = None
     drain: Callable[[], Awaitable[None]] | None = None
     shutdown_timeout: float = 5.0
     cancel_on_disconnect: bool = False
@@ -79,17 +84,17 @@ class Server:
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self.stopping.set)
-        apps = [(self.app, self.port)]
+        apps: list[tuple[web.Application, int, ssl.SSLContext | None]] = [(self.app, self.port, self.tls)]
         if self.metrics_port is None:
             add_operations(self.app, self.operations)
         else:
             operations_app = web.Application()
             add_operations(operations_app, self.operations)
-            apps.append((operations_app, self.metrics_port))
+            apps.append((operations_app, self.metrics_port, None))
         runners: list[web.AppRunner] = []
         listeners: list[asyncio.Server] = []
         try:
-            for app, port in apps:
+            for app, port, tls in apps:
                 runner = web.AppRunner(
                     app,
                     handle_signals=False,
@@ -104,10 +109,11 @@ class Server:
                 await runner.setup()
                 assert runner.server is not None  # noqa: S101  # it is set up
                 accept = connections.factory(runner.server)
-                listeners.append(await loop.create_server(accept, self.host, port, backlog=BACKLOG))
+                listeners.append(await _listen(accept, self.host, port, tls))
             ports = [int(listener.sockets[0].getsockname()[1]) for listener in listeners]
             listening = Listening(ports[0], ports[-1])
-            log.info("listening", extra={"host": self.host, "port": ports[0], "metrics_port": ports[-1]})
+            details = {"port": ports[0], "metrics_port": ports[-1], "tls": self.tls is not None}
+            log.info("listening", extra={"host": self.host, **details})
             if self.on_listening is not None:
                 self.on_listening(listening)
             await self.stopping.wait()
@@ -120,6 +126,23 @@ class Server:
             for runner in runners:
                 await runner.cleanup()
         log.info("stopped")
+
+
+async def _listen(
+    accept: Callable[[], asyncio.Protocol], host: str, port: int, tls: ssl.SSLContext | None
+) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    if tls is None:
+        return await loop.create_server(accept, host, port, backlog=BACKLOG)
+    return await loop.create_server(
+        accept,
+        host,
+        port,
+        backlog=BACKLOG,
+        ssl=tls,
+        ssl_handshake_timeout=HANDSHAKE_SECONDS,
+        ssl_shutdown_timeout=SHUTDOWN_SECONDS,
+    )
 
 
 def add_operations(app: web.Application, operations: Operations) -> None:

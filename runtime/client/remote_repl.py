@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 from runtime.client.loop_thread import LoopThread
 from runtime.inference.errors import SandboxUnavailableError
 from runtime.inference.sandbox_client import DEFAULT_CELL_TIMEOUT, SandboxClient
+from runtime.inference.sandbox_tls import open_sandbox_tls
 from runtime.wire import CellReply, ExecuteRequest, Local, LocalsMode, SessionRequest, Status
 
 DEFAULT_SERVICE_URL: Final = "http://wasm-repl-service:8000"
@@ -34,8 +35,10 @@ class REPLResult:
 class RemoteREPLEnv:
     """A session at `wasm_service_url` (else WASM_SERVICE_URL, else the cluster's service), made at the first call.
 
-    The bearer key is read from `api_key_file`, else from the file that WASM_API_KEY_FILE names. Not for several threads
-    at once. Raises the errors of `runtime.inference.errors` when the sandbox cannot be used or lost the session.
+    The bearer key is read from `api_key_file`, else from the file that WASM_API_KEY_FILE names; the authority of an
+    https:// address and a client certificate come from `tls_dir`, else from the folder that WASM_TLS_DIR names. Not for
+    several threads at once. Raises the errors of `runtime.inference.errors` when the sandbox cannot be used or lost the
+    session, ValueError when the folder cannot be used.
     """
 
     def __init__(
@@ -43,12 +46,14 @@ class RemoteREPLEnv:
         wasm_service_url: str | None = None,
         *,
         api_key_file: Path | None = None,
+        tls_dir: Path | None = None,
         timeout: float = DEFAULT_CELL_TIMEOUT,
     ) -> None:
         """`timeout`: seconds of running time per call; HTTP waits 5 s longer."""
         self.session_id = uuid.uuid4().hex
         self.url = service_url(wasm_service_url)
-        self._key_file = api_key_file or key_file_from_environment()
+        self._key_file = api_key_file or path_from_environment("WASM_API_KEY_FILE")
+        self._tls = open_sandbox_tls(self.url, tls_dir or path_from_environment("WASM_TLS_DIR"))
         self._timeout = timeout
         self._thread = LoopThread()
         self._client: SandboxClient | None = None
@@ -59,7 +64,8 @@ class RemoteREPLEnv:
 
     async def _execute(self, code: str) -> CellReply:
         if self._client is None:
-            self._client = SandboxClient(self.url, self._key_file)
+            tls = self._tls.following_context() if self._tls is not None else None
+            self._client = SandboxClient(self.url, self._key_file, tls=tls)
             await self._client.create_session(SessionRequest(session_id=self.session_id))
         return await self._client.execute(
             ExecuteRequest(
@@ -96,8 +102,8 @@ def service_url(given: str | None) -> str:
     return given or os.environ.get("WASM_SERVICE_URL") or DEFAULT_SERVICE_URL
 
 
-def key_file_from_environment() -> Path | None:
-    path = os.environ.get("WASM_API_KEY_FILE")
+def path_from_environment(variable: str) -> Path | None:
+    path = os.environ.get(variable)
     return Path(path) if path else None
 
 

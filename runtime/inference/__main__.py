@@ -13,6 +13,8 @@ from runtime.inference.settings import InferenceSettings
 from runtime.keyring import KeyFolderError, KeyRing
 from runtime.logs import configure_logging
 from runtime.settings import USAGE_ERROR, load_settings
+from runtime.tls import TlsFolder, TlsFolderError
+from runtime.tls_files import Side
 
 PROGRAM = "runtime.inference"
 
@@ -32,16 +34,20 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"{PROGRAM}: RLM_API_KEYS_DIR: {error} (RLM_AUTH_MODE)\n")
         return USAGE_ERROR
     try:
-        asyncio.run(_serve(settings, keys))
+        tls = TlsFolder("RLM_TLS_DIR", settings.tls_dir, Side.SERVER) if settings.tls_dir else None
+        asyncio.run(_serve(settings, keys, tls))
+    except TlsFolderError as error:
+        sys.stderr.write(f"{PROGRAM}: {error}\n")
+        return USAGE_ERROR
     except OSError as error:
         log.error("cannot listen on %s:%d: %s", settings.host, settings.port, error)  # noqa: TRY400  # no defect
         return 1
     return 0
 
 
-async def _serve(settings: InferenceSettings, keys: KeyRing | None) -> None:
+async def _serve(settings: InferenceSettings, keys: KeyRing | None, tls: TlsFolder | None) -> None:
     async with open_engine(settings, Metrics()) as engine:
-        await build_server(settings, engine, keys).serve()
+        await build_server(settings, engine, keys, tls=tls).serve()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from runtime.inference.replies import Pace
 from runtime.inference.runs_api import RunsApi
 from runtime.inference.settings import InferenceSettings
 from runtime.keyring import KeyRing
+from runtime.tls import TlsFolder
 from runtime.web import Listening, Operations, Server, request_id_middleware, set_request_id
 
 BASE_PATHS: Final = ("/v1", "")
@@ -33,8 +34,11 @@ def build_server(
     keys: KeyRing | None,
     on_listening: Callable[[Listening], None] | None = None,
     pace: Pace = DEFAULT_PACE,
+    tls: TlsFolder | None = None,
 ) -> Server:
-    """The service, not yet listening. `keys` None: authentication is disabled."""
+    """The service, not yet listening. `keys` None: authentication is disabled. `tls` None: plain HTTP."""
+    if tls is not None:
+        engine.metrics.certificate_expiry.labels("server").set_function(tls.expires)
     hosting = Hosting(engine)
     app = web.Application(middlewares=[request_id_middleware, build_middleware(keys, engine.metrics)])
     app.on_response_prepare.append(set_request_id)
@@ -55,6 +59,7 @@ def build_server(
         host=settings.host,
         port=settings.port,
         metrics_port=settings.metrics_port,
+        tls=tls.following_context() if tls is not None else None,
         drain=hosting.drain,
         shutdown_timeout=SHUTDOWN_TIMEOUT,
         cancel_on_disconnect=True,

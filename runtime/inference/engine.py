@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from runtime.inference.llm import Models
 from runtime.inference.metrics import Metrics
 from runtime.inference.sandbox_client import SandboxClient
+from runtime.inference.sandbox_tls import open_sandbox_tls
 from runtime.inference.sandbox_watch import SandboxWatch
 from runtime.inference.session import Sandbox
 from runtime.inference.settings import InferenceSettings
@@ -28,8 +29,16 @@ class Engine:
 
 @contextlib.asynccontextmanager
 async def open_engine(settings: InferenceSettings, metrics: Metrics) -> AsyncIterator[Engine]:
-    """Models and sandbox client, with the watch running; closed at the end."""
-    client = SandboxClient(settings.wasm_service_url, settings.wasm_api_key_file, patience=settings.timeout_seconds)
+    """Models and sandbox client, with the watch running; closed at the end. Raises TlsFolderError."""
+    tls = open_sandbox_tls(settings.wasm_service_url, settings.wasm_tls_dir)
+    if tls is not None:
+        metrics.certificate_expiry.labels("client").set_function(tls.expires)
+    client = SandboxClient(
+        settings.wasm_service_url,
+        settings.wasm_api_key_file,
+        patience=settings.timeout_seconds,
+        tls=tls.following_context() if tls is not None else None,
+    )
     models = Models(settings, metrics)
     watch = SandboxWatch(client)
     watching = asyncio.create_task(watch.run())

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from runtime.inference.usage import Usage
+from runtime.tls import EXPIRY_HELP, EXPIRY_METRIC
 from runtime.wire import Status
 
 _RUN_BUCKETS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
@@ -66,6 +67,7 @@ class Metrics:
             buckets=_CALL_BUCKETS,
             registry=self.registry,
         )
+        self.certificate_expiry = Gauge(EXPIRY_METRIC, EXPIRY_HELP, ["role"], registry=self.registry)
         self.budget_stops = Counter(
             "rlm_budget_stops_total", "Runs ended by a budget.", ["reason"], registry=self.registry
         )

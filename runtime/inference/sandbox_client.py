@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import io
 import math
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -28,6 +29,7 @@ from runtime.inference.errors import (
     SandboxUnavailableError,
     SessionLostError,
 )
+from runtime.inference.sandbox_tls import explain
 from runtime.wire import (
     CellReply,
     ErrorBody,
@@ -61,13 +63,19 @@ BodyT = TypeVar("BodyT", bound=BaseModel)
 class SandboxClient:
     """Make it inside a running event loop; `close` it at the end."""
 
-    def __init__(self, base_url: str, key_file: Path | None = None, patience: float = TIMEOUT_MARGIN) -> None:
-        """`patience`: seconds to keep asking a pool that is busy."""
+    def __init__(
+        self,
+        base_url: str,
+        key_file: Path | None = None,
+        patience: float = TIMEOUT_MARGIN,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`patience`: seconds to keep asking a pool that is busy. `tls` None: the system's authorities are trusted."""
         self._base_url = base_url.rstrip("/")
         self._key_file = key_file
         self._patience = patience
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE, ssl=True if tls is None else tls),
             timeout=aiohttp.ClientTimeout(total=DEFAULT_CELL_TIMEOUT + TIMEOUT_MARGIN, connect=CONNECT_TIMEOUT),
         )
 
@@ -190,9 +198,9 @@ class SandboxClient:
                 f"the sandbox at {self._base_url} did not answer {method} {path} within {within:g} s"
             ) from error
         except (aiohttp.ClientError, OSError) as error:
+            advice = explain(self._base_url, error) or "check WASM_SERVICE_URL and that its pods are ready"
             raise SandboxUnavailableError(
-                f"the sandbox at {self._base_url} could not be reached ({type(error).__name__}); "
-                "check WASM_SERVICE_URL and that its pods are ready"
+                f"the sandbox at {self._base_url} could not be reached ({type(error).__name__}); {advice}"
             ) from error
 
     async def _authorization(self) -> dict[str, str]:

@@ -52,6 +52,11 @@ class InferenceSettings(ServiceSettings):
         validation_alias=AliasChoices("wasm_api_key_file", "WASM_API_KEY_FILE"),
         description="file with the sandbox pool's key; unset: no key is sent",
     )
+    wasm_tls_dir: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("wasm_tls_dir", "WASM_TLS_DIR"),
+        description="folder of the pool's ca.crt and, if it asks for client certificates, tls.crt and tls.key",
+    )
 
     @field_validator("model_base_url", "sub_model_base_url", "wasm_service_url")
     @classmethod

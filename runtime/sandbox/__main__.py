@@ -14,6 +14,8 @@ from runtime.sandbox.errors import SandboxError
 from runtime.sandbox.service import SandboxService
 from runtime.sandbox.settings import SandboxSettings
 from runtime.settings import USAGE_ERROR, load_settings
+from runtime.tls import TlsFolder, TlsFolderError
+from runtime.tls_files import Side
 from runtime.web import Operations, Server
 
 PROGRAM = "runtime.sandbox"
@@ -29,11 +31,15 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if keys is not None:
             keys.require_keys()
+        tls = TlsFolder("SANDBOX_TLS_DIR", settings.tls_dir, Side.SERVER) if settings.tls_dir else None
     except KeyFolderError as error:
         sys.stderr.write(f"{PROGRAM}: SANDBOX_API_KEYS_DIR: {error}\n")
         return USAGE_ERROR
+    except TlsFolderError as error:
+        sys.stderr.write(f"{PROGRAM}: {error}\n")
+        return USAGE_ERROR
     raise_descriptor_limit()
-    return asyncio.run(run(settings, keys))
+    return asyncio.run(run(settings, keys, tls))
 
 
 def raise_descriptor_limit() -> None:
@@ -42,15 +48,18 @@ def raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def run(settings: SandboxSettings, keys: KeyRing | None) -> int:
+async def run(settings: SandboxSettings, keys: KeyRing | None, tls: TlsFolder | None) -> int:
     """Serve until SIGTERM. Status 1 if the guest cannot be started."""
     service = SandboxService(settings)
+    if tls is not None:
+        service.metrics.certificate_expiry.labels("server").set_function(tls.expires)
     server = Server(
         app=create_app(service, keys),
         operations=Operations(service.metrics.registry, service.readiness, service.missing_measures),
         host=settings.host,
         port=settings.port,
         metrics_port=settings.metrics_port,
+        tls=tls.following_context() if tls is not None else None,
         drain=service.drain,
         shutdown_timeout=HANDLER_SECONDS,
         cancel_on_disconnect=True,

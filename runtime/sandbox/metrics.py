@@ -11,6 +11,8 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.core import GaugeMetricFamily
 
+from runtime.tls import EXPIRY_HELP, EXPIRY_METRIC
+
 SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -73,6 +75,7 @@ class SandboxMetrics:
         self.refused = Counter(
             "wasm_requests_refused_total", "Requests answered with an error, by code", ["code"], registry=registry
         )
+        self.certificate_expiry = Gauge(EXPIRY_METRIC, EXPIRY_HELP, ["role"], registry=registry)
         self.missing_measures = Gauge(
             "wasm_hardening_measures_missing", "Hardening measures that this node cannot take", registry=registry
         )
