@@ -23,12 +23,6 @@ def issue(authority: trustme.CA, name: str = HOST, *, expired: bool = False) -> 
     return authority.issue_cert(name)
 
 
-def serial(pair: Pair) -> int:
-    """Tells certificates apart."""
-    der = ssl.PEM_cert_to_DER_cert(pair.cert_chain_pems[0].bytes().decode())
-    return hash(der)
-
-
 def contents(pair: Pair | None = None, *trusted: trustme.CA) -> dict[str, bytes]:
     """The files for a certificate with its key, and for the authorities that its owner trusts."""
     files: dict[str, bytes] = {}

@@ -29,7 +29,8 @@ class SandboxProcess:
 
 @contextlib.contextmanager
 def run_sandbox(folder: Path, **settings: str) -> Iterator[SandboxProcess]:
-    """Started with one key; `settings` are further SANDBOX_ variables. Ended when the block ends."""
+    """Started with one key; `settings` are further SANDBOX_ variables, with SANDBOX_TLS_DIR a metrics port too, where
+    readiness is asked. Ended when the block ends."""
     keys = folder / "sandbox-keys"
     keys.mkdir()
     key_file = keys / "inference"
@@ -65,9 +66,9 @@ def _wait_ready(process: subprocess.Popen[str], log: IO[str]) -> str:
         text = log.read()
         if process.poll() is not None:
             raise AssertionError(f"the sandbox ended with status {process.returncode}:\n{text}")
-        ports = [json.loads(line).get("port") for line in text.splitlines() if '"listening"' in line]
-        if ports and _is_ready(url := f"http://127.0.0.1:{ports[0]}"):
-            return url
+        for record in (json.loads(line) for line in text.splitlines() if '"listening"' in line):
+            if _is_ready(f"http://127.0.0.1:{record['metrics_port']}"):
+                return f"{'https' if record['tls'] else 'http'}://127.0.0.1:{record['port']}"
         time.sleep(0.05)
     raise AssertionError(f"the sandbox was not ready within {START_DEADLINE:g} s:\n{text}")
 

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import os
 import signal
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -17,46 +11,10 @@ import pytest
 
 from runtime.inference.settings import InferenceSettings
 from runtime.settings import variable_name
+from tests.runtime.inference.inference_process import DEADLINE, MINIMAL, finish, running, start
 from tests.runtime.inference.sandbox_process import SandboxProcess
 from tests.runtime.inference.scripted_model import Gate, ScriptedModel
 from tests.runtime.inference.service import API_KEY, write_keys
-
-DEADLINE = 60.0
-MINIMAL = {"RLM_MODEL_NAME": "root-model", "RLM_MODEL_BASE_URL": "http://127.0.0.1:9/v1", "RLM_PORT": "0"}
-
-
-async def start(environment: dict[str, str], *arguments: str) -> Process:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("RLM_", "WASM_", "OPENAI_"))}
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "runtime.inference", *arguments, env={**clean, **environment}, stdout=PIPE, stderr=PIPE
-    )
-
-
-async def finish(process: Process) -> tuple[int, str, str]:
-    async with asyncio.timeout(DEADLINE):
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
-
-
-@contextlib.asynccontextmanager
-async def running(environment: dict[str, str]) -> AsyncIterator[tuple[Process, dict[str, int]]]:
-    """The process and its ports, once it listens."""
-    process = await start({**MINIMAL, **environment})
-    assert process.stderr is not None
-    try:
-        async with asyncio.timeout(DEADLINE):
-            while True:
-                line = await process.stderr.readline()
-                assert line, f"ended with {await process.wait()}"
-                record = json.loads(line)
-                if record["message"] == "listening":
-                    break
-        yield process, {"api": record["port"], "metrics": record["metrics_port"]}
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 async def test_help_lists_every_variable() -> None:
@@ -76,6 +34,12 @@ async def test_help_lists_every_variable() -> None:
         ({"WASM_SERVICE_URL": "sandbox:8000"}, "WASM_SERVICE_URL"),
         ({}, "RLM_API_KEYS_DIR"),
         ({"RLM_API_KEYS_DIR": "/nonexistent"}, "RLM_API_KEYS_DIR"),
+        ({"RLM_AUTH_MODE": "Disabled", "RLM_TLS_DIR": "/nonexistent"}, "RLM_TLS_DIR"),
+        ({"RLM_AUTH_MODE": "Disabled", "WASM_TLS_DIR": "/nonexistent"}, "WASM_TLS_DIR"),
+        (
+            {"RLM_AUTH_MODE": "Disabled", "WASM_TLS_DIR": "/nonexistent", "WASM_SERVICE_URL": "https://sandbox:8000"},
+            "WASM_TLS_DIR",
+        ),
     ],
 )
 async def test_wrong_or_missing_setting_ends_with_status_2_and_one_line_that_names_it(

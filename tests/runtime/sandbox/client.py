@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import secrets
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -155,11 +156,14 @@ class SandboxClient:
 
 
 @asynccontextmanager
-async def connect(server: SandboxServer, key: str | None = KEYS["alice"]) -> AsyncIterator[SandboxClient]:
+async def connect(
+    server: SandboxServer, key: str | None = KEYS["alice"], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[SandboxClient]:
     """`key` None sends no Authorization header."""
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     timeout = aiohttp.ClientTimeout(total=REQUEST_DEADLINE)
-    async with aiohttp.ClientSession(headers=headers, timeout=timeout) as http:
+    connector = aiohttp.TCPConnector(ssl=True if tls is None else tls)
+    async with aiohttp.ClientSession(headers=headers, timeout=timeout, connector=connector) as http:
         client = SandboxClient(http, server)
         yield client
         await client.close()

@@ -49,8 +49,8 @@ class SandboxServer:
 def run_server(
     module: str = "runtime.sandbox", group: MemoryGroup | None = None, **settings: object
 ) -> Iterator[SandboxServer]:
-    """Ready when the block begins and ended after it. `settings` are SANDBOX_ variables in lower case; `group` is the
-    cgroup that it runs in."""
+    """Ready when the block begins and ended after it. `settings` are SANDBOX_ variables in lower case; with `tls_dir`
+    a metrics port is needed too, where readiness is asked. `group` is the cgroup that it runs in."""
     with tempfile.TemporaryDirectory(prefix="sandbox-test-") as folder:
         keys, log = Path(folder) / "keys", Path(folder) / "log"
         write_keys(keys, KEYS)
@@ -94,7 +94,8 @@ def _wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> tuple[str,
             raise AssertionError(f"the sandbox ended with status {process.returncode}:\n{log.read_text()}")
         for line in map(json.loads, filter(lambda line: line.startswith('{"'), log.read_text().split("\n")[:-1])):
             if line.get("message") == "listening":
-                urls = f"http://127.0.0.1:{line['port']}", f"http://127.0.0.1:{line['metrics_port']}"
+                scheme = "https" if line["tls"] else "http"
+                urls = f"{scheme}://127.0.0.1:{line['port']}", f"http://127.0.0.1:{line['metrics_port']}"
                 if _is_ready(urls[1]):
                     return urls
         time.sleep(0.05)

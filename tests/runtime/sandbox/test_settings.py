@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import trustme
 
 from runtime.sandbox.memory_meter import find_meter
 from runtime.sandbox.settings import SandboxSettings
 from runtime.settings import variable_name
+from tests.runtime.certificates import contents, issue, mount
 
 DOCUMENTED = {
     "SANDBOX_HOST",
@@ -19,6 +21,7 @@ DOCUMENTED = {
     "SANDBOX_METRICS_PORT",
     "SANDBOX_AUTH_MODE",
     "SANDBOX_API_KEYS_DIR",
+    "SANDBOX_TLS_DIR",
     "SANDBOX_IMAGE",
     "SANDBOX_GUEST_DIR",
     "SANDBOX_TIMEOUT_SECONDS",
@@ -88,6 +91,13 @@ def test_an_unset_or_empty_key_folder_ends_the_service_with_status_2(tmp_path: P
         done = run_service(**variables)
         assert done.returncode == 2
         assert "SANDBOX_API_KEYS_DIR" in done.stderr
+
+
+def test_certificates_that_cannot_be_used_end_the_service_with_status_2_and_one_line(tmp_path: Path) -> None:
+    folder = mount(tmp_path / "tls", {**contents(issue(trustme.CA())), "ca.crt": b""})
+    done = run_service(SANDBOX_AUTH_MODE="Disabled", SANDBOX_TLS_DIR=str(folder))
+    said = f"runtime.sandbox: SANDBOX_TLS_DIR: {folder}: ca.crt holds no certificate in PEM form, or a broken one\n"
+    assert (done.returncode, done.stderr) == (2, said)
 
 
 def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
