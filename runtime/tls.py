@@ -77,8 +77,6 @@ class TlsFolder:
         self._adopt(found)
 
     def _adopt(self, found: Credentials) -> None:
-        if self._side is Side.SERVER:
-            found.context.sslobject_class = _ServerConnection
         self._credentials = found
         details = {
             "variable": self._variable,
@@ -113,19 +111,6 @@ class _FollowingContext(ssl.SSLContext):
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
         return self._folder.newest().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
-
-
-class _ServerConnection(ssl.SSLObject):
-    """Says why a client was refused: asyncio keeps it to itself, and the client sees its connection closed."""
-
-    def do_handshake(self) -> None:
-        try:
-            super().do_handshake()
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise
-        except ssl.SSLError as error:
-            log.info("TLS handshake failed", extra={"error": str(error)})
-            raise
 
 
 def _stamp(path: Path) -> tuple[int, int, int, int] | None:
