@@ -22,11 +22,18 @@ log = logging.getLogger(__name__)
 class Handshakes:
     """At most `most` at once: for each new one beyond, the oldest is dropped."""
 
-    def __init__(self, tls: ssl.SSLContext, accept: Callable[[], asyncio.Protocol], most: int) -> None:
-        """`accept` makes the protocol of a connection whose handshake has succeeded."""
+    def __init__(
+        self,
+        tls: ssl.SSLContext,
+        accept: Callable[[], asyncio.Protocol],
+        most: int,
+        seconds: float = HANDSHAKE_SECONDS,
+    ) -> None:
+        """`accept` makes the protocol of a connection whose handshake has succeeded, within `seconds`."""
         self._tls = tls
         self._accept = accept
         self._most = most
+        self._seconds = seconds
         self._pending: dict[asyncio.Transport, asyncio.Task[None]] = {}
 
     def protocol(self) -> asyncio.Protocol:
@@ -51,7 +58,7 @@ class Handshakes:
                 greeting,
                 self._tls,
                 server_side=True,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                ssl_handshake_timeout=self._seconds,
                 ssl_shutdown_timeout=SHUTDOWN_SECONDS,
             )
         except OSError as error:  # ssl.SSLError is one

@@ -2,7 +2,7 @@
 
 Both services serve with one, and what calls the sandbox has one for its connections. The folder is looked at with each
 new connection (three calls of stat), so nothing runs in between, and a rotated certificate, key or authority counts for
-the next handshake. Connections that are open live on with what they began with. Reasons: docs/design/0008.
+the next handshake. Connections that are open live on with what they began with. Reasons: docs/design/0011.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Port:
 
 
 @asynccontextmanager
-async def listen(most: int = 100) -> AsyncIterator[Port]:
+async def listen(most: int = 100, seconds: float = 10 * DEADLINE) -> AsyncIterator[Port]:
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     issue(authority).configure_cert(context)
@@ -49,7 +49,7 @@ async def listen(most: int = 100) -> AsyncIterator[Port]:
         accepted.append(Echo())
         return accepted[-1]
 
-    handshakes = Handshakes(context, accept, most)
+    handshakes = Handshakes(context, accept, most, seconds)
     server = await asyncio.get_running_loop().create_server(handshakes.protocol, HOST, 0)
     try:
         yield Port(server.sockets[0].getsockname()[1], client_context(authority), handshakes, accepted)
@@ -135,3 +135,10 @@ async def test_at_the_end_unfinished_handshakes_are_closed() -> None:
         assert await exchange(port) == b"hello"
     assert await until_closed(reader) == b""
     writer.close()
+
+
+async def test_a_client_that_says_nothing_is_closed_after_a_while() -> None:
+    async with listen(seconds=0.1) as port:
+        reader, writer = await asyncio.open_connection(HOST, port.port)
+        assert await until_closed(reader) == b""
+        writer.close()
