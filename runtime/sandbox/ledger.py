@@ -50,7 +50,7 @@ class Ledger:
         self._audit.write("session_created", {**_of(session), **fields})
 
     def session_ended(self, session: Session, reason: str) -> None:
-        """`reason`: deleted (also a one-shot that is done), expired, lost, or stopped with the server."""
+        """`reason`: deleted (also a one-shot that is done), lost, stopped with the server, or why it expired."""
         if self._audit.is_on:
             age = time.monotonic() - session.created_at
             fields: dict[str, Field] = {"reason": reason, "cells": session.cell, "seconds": round(age, 3)}

@@ -165,12 +165,10 @@ class Registry:
         busy = (session for session in self._sessions.values() if session.state is not State.IDLE and not session.lost)
         return max(busy, key=Session.resident_bytes, default=None)
 
-    def end(self, session: Session, *, expired: bool = False) -> None:
-        """End a session and its processes. An expired id is remembered, so that its owner is told so."""
-        session.close()
-        self._forget(session, "expired" if expired else "deleted")
-        if not expired:
-            self._expired.pop((session.owner, session.id), None)
+    def end(self, session: Session) -> None:
+        """End a session and its processes, as its owner wants."""
+        self._forget(session, "deleted")
+        self._expired.pop((session.owner, session.id), None)
 
     @contextmanager
     def claimed(self, session: Session, *, suspended: bool = False) -> Iterator[None]:
@@ -237,9 +235,10 @@ class Registry:
     def _expire(self, session: Session, reason: str) -> None:
         log.info("session expired", extra={"caller": session.owner, "reason": reason})
         self._ledger.metrics.expired.labels(reason).inc()
-        self.end(session, expired=True)
+        self._forget(session, reason)
 
     def _forget(self, session: Session, reason: str = "lost") -> None:
+        """Its id is remembered, so that its owner is told that it has ended."""
         key = (session.owner, session.id)
         session.close()
         if self._sessions.get(key) is not session:

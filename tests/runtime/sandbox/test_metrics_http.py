@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import time
+from collections.abc import AsyncIterator
 
-from tests.runtime.sandbox.client import SandboxClient, new_id
+import pytest
+
+from tests.runtime.sandbox.client import SandboxClient, connect, new_id
+from tests.runtime.sandbox.eventually import eventually
 from tests.runtime.sandbox.samples import parse_metrics
+from tests.runtime.sandbox.server import run_server
 
 
 async def test_each_ending_of_a_cell_is_counted(client: SandboxClient) -> None:
@@ -68,3 +75,60 @@ async def test_each_missing_hardening_measure_is_counted_and_named_by_the_readin
     assert all(note.startswith("missing: ") for note in notes)
     assert any("own uid" in note for note in notes) == (os.geteuid() != 0)
     assert (await client.metrics())["wasm_hardening_measures_missing", ""] == len(notes)
+
+
+@pytest.fixture
+async def narrow() -> AsyncIterator[SandboxClient]:
+    """Of a service with one slot and three spares."""
+    with run_server(max_concurrent_executions=1, spares=3, idle_timeout_seconds=1, queue_timeout_seconds=60) as server:
+        async with connect(server) as client:
+            yield client
+
+
+async def test_waiting_cells_running_sessions_and_spares_are_gauges(narrow: SandboxClient) -> None:
+    async def gauge(name: str, label: str, value: float) -> bool:
+        return (await narrow.metrics())[name, label] == value
+
+    await eventually(lambda: gauge("wasm_spares", "", 3))
+    session = new_id()
+    running = asyncio.create_task(narrow.execute("while True: pass", session))
+    await eventually(lambda: gauge("wasm_sessions", "running", 1))
+    waiting = asyncio.create_task(narrow.execute("1"))
+    await eventually(lambda: gauge("wasm_execution_queue_length", "", 1))
+    seen = time.perf_counter()
+    assert await gauge("wasm_execution_queue_length", "", 1)
+    waited = time.perf_counter() - seen
+    await narrow.interrupt(session)
+    await running
+    assert (await waiting).timing.queued >= waited
+    assert await gauge("wasm_execution_queue_length", "", 0)
+    assert await gauge("wasm_sessions", "running", 0)
+    assert await gauge("wasm_sessions", "idle", 1)
+    await eventually(lambda: gauge("wasm_sessions", "idle", 0))
+    assert await gauge("wasm_sessions_expired_total", "idle", 1)
+
+
+async def test_memory_is_that_of_the_live_sessions(client: SandboxClient) -> None:
+    before = (await client.metrics())["wasm_memory_usage_bytes", ""]
+    session = new_id()
+    reply = await client.execute("x = bytes(60_000_000)", session)
+    assert (await client.metrics())["wasm_memory_usage_bytes", ""] == before + reply.memory_bytes
+    await client.delete(session)
+    assert (await client.metrics())["wasm_memory_usage_bytes", ""] == before
+
+
+async def test_running_time_is_that_of_the_replies_killed_cells_included(client: SandboxClient) -> None:
+    before = await client.metrics()
+    session = new_id()
+    replies = [await client.execute(code, session, timeout=0.5) for code in ("1", "while True: pass")]
+    after = await client.metrics()
+    name = "wasm_execution_duration_seconds_sum", ""
+    assert after[name] - before[name] == pytest.approx(sum(reply.execution_time for reply in replies))
+
+
+async def test_the_fork_of_the_checkpoint_before_it_is_in_a_cells_timing(client: SandboxClient) -> None:
+    session = new_id()
+    await client.execute("1", session)
+    reply = await client.execute("1", session)
+    assert reply.timing.forked > 0
+    assert reply.timing.ran == reply.execution_time
