@@ -63,7 +63,10 @@ class Handshakes:
             )
         except OSError as error:  # ssl.SSLError is one
             client = str(transport.get_extra_info("peername"))
-            log.info("TLS handshake failed", extra={"client": client, "error": str(error) or type(error).__name__})
+            level = logging.INFO if isinstance(error, ssl.SSLError) else logging.DEBUG  # who just leaves is a probe
+            log.log(
+                level, "TLS handshake failed", extra={"client": client, "error": str(error) or type(error).__name__}
+            )
             return
         finally:
             self._pending.pop(transport, None)

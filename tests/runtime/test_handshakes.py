@@ -114,7 +114,7 @@ async def test_data_that_comes_with_the_end_of_the_handshake_is_not_lost() -> No
 
 
 async def test_a_client_that_leaves_or_speaks_no_tls_is_not_handed_on(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
+    caplog.set_level("DEBUG")
     async with listen() as port:
         _, writer = await asyncio.open_connection(HOST, port.port)
         writer.close()

@@ -238,6 +238,19 @@ async def test_no_request_fails_while_all_certificates_and_authorities_are_rotat
             await ask_anew(running.url, client_context(old.servers, issue(first.clients, "client")))
 
 
+async def test_beyond_the_most_connections_the_oldest_idle_one_is_closed_and_a_new_one_is_served(
+    authorities: Authorities, mutual: Path
+) -> None:
+    client = authorities.client()
+    async with serve(mutual, max_connections=2) as running:
+        idle = [await asyncio.open_connection(HOST, running.port, ssl=client) for _ in range(2)]
+        assert await ask_anew(running.url, client)
+        async with asyncio.timeout(DEADLINE):
+            assert await idle[0][0].read() == b""
+        for _, writer in idle:
+            writer.close()
+
+
 def without_key(files: dict[str, bytes]) -> None:
     del files["tls.key"]
 

@@ -33,7 +33,7 @@ class Running:
 
 @asynccontextmanager
 async def serve(
-    folder: Path, metrics_port: int | None = None, handler: Handler | None = None
+    folder: Path, metrics_port: int | None = None, handler: Handler | None = None, max_connections: int = 100
 ) -> AsyncIterator[Running]:
     """/echo answers with the client's port, or as `handler` does."""
     app = web.Application()
@@ -41,7 +41,9 @@ async def serve(
     listening: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
     tls = TlsFolder("TEST_TLS_DIR", folder, Side.SERVER).following_context()
     operations = Operations(CollectorRegistry(), lambda: None)
-    server = Server(app, operations, HOST, 0, metrics_port, tls, on_listening=listening.set_result)
+    server = Server(
+        app, operations, HOST, 0, metrics_port, tls, max_connections=max_connections, on_listening=listening.set_result
+    )
     serving = asyncio.create_task(server.serve())
     try:
         ports = await listening
