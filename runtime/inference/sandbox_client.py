@@ -54,7 +54,14 @@ _CHUNK: Final = 256 * 1024
 
 _LOST: Final = frozenset({ErrorCode.SESSION_NOT_FOUND, ErrorCode.SESSION_EXPIRED})
 _BUSY: Final = frozenset(
-    {ErrorCode.QUEUE_FULL, ErrorCode.QUEUE_TIMEOUT, ErrorCode.SESSION_CAP, ErrorCode.DRAINING, ErrorCode.NOT_READY}
+    {
+        ErrorCode.QUEUE_FULL,
+        ErrorCode.QUEUE_TIMEOUT,
+        ErrorCode.SESSION_CAP,
+        ErrorCode.MEMORY_FULL,
+        ErrorCode.DRAINING,
+        ErrorCode.NOT_READY,
+    }
 )
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
