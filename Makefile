@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help demo test check clean guest images lock
+.PHONY: help demo test fuzz check clean guest images lock
 
 help: ## list the targets
 	@grep -hE '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -35,6 +35,12 @@ demo: guest ## answer a question over the Python standard library's sources, her
 test: guest ## everything that runs on this machine: unit, services with real WASM, operator on a real control plane
 	@$(BIN)/python -m tests.controlplane.binaries
 	@$(BIN)/pytest
+
+FUZZ_SECONDS ?= 60
+
+fuzz: .venv/installed ## search for bytes of a session process that the server does not survive (FUZZ_SECONDS)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.lock
+	@$(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
 
 check: .venv/installed ## format, lint, types, import contracts, samples
 	@$(BIN)/ruff format --check .
@@ -67,6 +73,7 @@ clean: ## remove what was made in this folder, the virtual environment included
 
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11
 
+# atheris 3.1 has no wheel for Python 3.11.
 lock: ## write requirements.lock, and from it those of the images, anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
 	@$(UV_COMPILE) --extra operator --extra inference --extra sandbox --extra baking --extra cli --extra dev pyproject.toml -o requirements.lock
@@ -74,3 +81,4 @@ lock: ## write requirements.lock, and from it those of the images, anew from pyp
 	  $(UV_COMPILE) --constraints requirements.lock --extra $$extra pyproject.toml -o requirements/$$extra.lock; \
 	done
 	@printf 'hatchling\npackaging\n' | $(UV_COMPILE) --constraints requirements.lock - -o requirements/build.lock
+	@echo 'atheris<3.1' | $(UV_COMPILE) - -o requirements/fuzz.lock
