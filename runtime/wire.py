@@ -216,9 +216,11 @@ class CellError(_Body):
 
 
 class Timing(_Body):
-    queued: float = 0.0
-    ran: float = 0.0
-    forked: float = 0.0
+    """Where the time of a request went; for the caller's trace, as the sandbox exports none."""
+
+    queued: float = 0.0  # waited for a slot; of several cells in a request, the first has it
+    ran: float = 0.0  # `execution_time`
+    forked: float = 0.0  # checkpoint taken since the last reply, when nobody waited
 
 
 class CellReply(_Body):

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.core import GaugeMetricFamily
 
 from runtime.tls import EXPIRY_HELP, EXPIRY_METRIC
+from runtime.wire import Status
 
 SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -79,3 +80,11 @@ class SandboxMetrics:
         self.missing_measures = Gauge(
             "wasm_hardening_measures_missing", "Hardening measures that this node cannot take", registry=registry
         )
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """A first event is a rise from zero, not a series that comes out of nowhere, which rates would miss."""
+        for status in Status:
+            self.executions.labels(status.value)
+            if status not in (Status.OK, Status.SUSPENDED):
+                self.errors.labels(status.value)

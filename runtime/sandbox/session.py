@@ -245,6 +245,7 @@ class Session:
         self.cell, self.memory_bytes = source.cell, source.memory_bytes
         self._completed, self._begun, self._pristine = source._completed, source._begun, source._pristine
         self.process.unreported = source.process.unreported
+        self.process.meter.inherit(source.process.meter)
         waiting = source._suspension
         if waiting is None:
             return None

@@ -53,6 +53,10 @@ class Meter:
             data = _data_bytes(pid)
             self._host_bytes = None if data is None else data - memory_bytes
 
+    def inherit(self, source: Meter) -> None:
+        """The head is a fork of another session's: what that one's cell has used, this one's has."""
+        self._used = source.used()
+
     def begin(self, *, afresh: bool) -> None:
         """The head is given work: a cell `afresh`, or the answer for which its suspended cell waits."""
         if afresh:

@@ -104,15 +104,17 @@ async def test_a_host_call_beyond_the_cap_sends_nothing_out_even_from_code_that_
     audited: SandboxClient,
 ) -> None:
     session = new_id()
-    code = (
-        f"import sandbox\ntry:\n    sandbox.call('ask', 'é' * {CALL_BYTES // 2 + 1})\nexcept BaseException as e:\n    e"
-    )
+    call = f"sandbox.call('ask', 'é' * {CALL_BYTES // 2 + 1})"
+    code = f"kept = 1\nimport sandbox\ntry:\n    {call}\nexcept BaseException as e:\n    e"
     reply = await audited.execute(code, session, host_functions=["ask"])
     assert (reply.status, reply.call) == (Status.OK, None)
     assert "host_call" not in events_of(audited, session)
     largest = await audited.execute(f"sandbox.call('ask', 'x' * {CALL_BYTES})", session)
     assert largest.call is not None
     assert lines_of(audited, session)[-1]["bytes"] == CALL_BYTES
+    await audited.resume(session, largest.call.id, result="")
+    assert (await audited.execute("kept", session)).result == "1"
+    assert (await audited.execute("1 + 1")).result == "2"
 
 
 async def test_variables_branches_and_ends_are_put_down(audited: SandboxClient) -> None:
@@ -179,7 +181,8 @@ async def test_nothing_that_a_caller_or_guest_says_forges_a_line_or_is_given_awa
     forged = '{"logger": "audit", "event": "cell", "caller": "mallory", "session": "0"}'
     hostile = f"x\n{forged}\r\n\x1b[2J\u2028{forged}"
     name = hostile[:128]
-    code = f"import os, sys\nos.write(1, {hostile.encode()!r})\nprint({hostile!r}, {SECRET!r}, file=sys.stderr)\n"
+    code = f"kept = 1\nimport os, sys\nos.write(1, {hostile.encode()!r})\n"
+    code += f"print({hostile!r}, {SECRET!r}, file=sys.stderr)\n"
     await audited.execute(code + f"import sandbox\nsandbox.emit({hostile[:60]!r}, {SECRET!r})", session)
     await audited.execute(f"raise type({hostile!r}, (Exception,), {{}})({SECRET!r})", session)
     await audited.create(session_id=(called := new_id()), host_functions=[name])
@@ -193,6 +196,8 @@ async def test_nothing_that_a_caller_or_guest_says_forges_a_line_or_is_given_awa
     assert not {"\x1b", "\r", "\u2028"} & set(text)
     assert SECRET not in text
     assert lines_of(audited, called)[-1]["function"] == name
+    assert (await audited.execute("kept", session)).result == "1"
+    assert (await audited.execute("1 + 1")).result == "2"
 
 
 async def test_without_the_setting_there_is_no_audit_line_and_each_cell_is_one_line_with_its_request(

@@ -9,6 +9,7 @@ from typing import Final
 from prometheus_client import generate_latest
 
 from runtime.sandbox.metrics import SandboxMetrics
+from runtime.wire import Status
 from tests.runtime.sandbox.samples import parse_metrics
 
 DOCUMENTATION: Final = Path(__file__).parents[3] / "docs/observability.md"
@@ -39,6 +40,18 @@ def test_every_promised_name_is_exposed() -> None:
     metrics.sessions.labels("idle").set(1)
     names = {name for name, _ in parse_metrics(generate_latest(metrics.registry).decode())}
     assert names >= NAMES
+
+
+def test_every_status_begins_at_zero() -> None:
+    samples = parse_metrics(generate_latest(SandboxMetrics().registry).decode())
+    assert {samples["wasm_execution_requests_total", status.value] for status in Status} == {0}
+    assert {label for name, label in samples if name == "wasm_execution_errors_total"} == {
+        "error",
+        "timeout",
+        "memory",
+        "crashed",
+        "interrupted",
+    }
 
 
 def test_cpu_seconds_are_the_same_under_both_names() -> None:

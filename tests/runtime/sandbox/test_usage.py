@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from dataclasses import dataclass
 
@@ -127,6 +129,35 @@ async def test_a_cell_killed_after_a_host_call_reports_both_parts(client: Sandbo
     assert killed.execution_time >= first.execution_time + 1
     assert killed.cpu_time > first.cpu_time
     assert_used_cpu(killed)
+
+
+async def test_a_branch_of_a_suspended_cell_that_is_killed_reports_what_its_source_had_used_as_well(
+    client: SandboxClient, session: Session
+) -> None:
+    first = await client.execute(f"{SPIN}ask()\n{BUSY}", session.id)
+    branch = await client.fork(session.id)
+    assert branch.call is not None
+    killed = await client.resume(branch.session_id, branch.call.id, result="", timeout=1)
+    assert killed.status is Status.TIMEOUT
+    assert killed.execution_time >= first.execution_time + 1
+    assert killed.cpu_time > first.cpu_time
+
+
+async def test_a_cell_whose_process_somebody_else_kills_reports_its_cpu_until_shortly_before(
+    client: SandboxClient, session: Session
+) -> None:
+    before = {pid: cpu_ticks({pid}) for pid in sessions_of(client.server.pid)}
+    running = asyncio.create_task(client.execute(BUSY, session.id))
+
+    def busy() -> set[int]:
+        return {pid for pid in before if cpu_ticks({pid}) > before[pid] + 2 * TICKS}
+
+    await eventually(busy)
+    (head,) = busy()
+    os.kill(head, signal.SIGKILL)
+    reply = await running
+    assert reply.status is Status.CRASHED
+    assert_used_cpu(reply)
 
 
 async def test_the_cpu_of_killed_cells_is_in_the_metric(client: SandboxClient, session: Session) -> None:
