@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help demo test fuzz check clean guest images lock
+.PHONY: help demo test fuzz check clean guest pyodide images lock
 
 help: ## list the targets
 	@grep -hE '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -28,6 +28,9 @@ ifneq ($(strip $(PACKAGES) $(PACKAGES_FILE)),)
 	@$(BIN)/python -m runtime.sandbox.baking --packages '$(PACKAGES)' $(if $(PACKAGES_FILE),--requirements '$(PACKAGES_FILE)') \
 	  --name '$(NAME)' --preload '$(PRELOAD)' $(if $(BASE),--base '$(BASE)')
 endif
+
+pyodide: .venv/installed ## install what the guest image `pyodide` runs on (npm) into the user's cache; needs Node 20 or newer
+	@$(BIN)/python -m runtime.sandbox.pyodide.install
 
 demo: guest ## answer a question over the Python standard library's sources, here and now, without a cluster
 	@$(BIN)/rlmctl demo -f config/samples/quickstart.yaml

@@ -71,6 +71,7 @@ class ErrorCode(StrEnum):
     PRELUDE_FAILED = "prelude_failed"  # 422 `details` is the CellReply
     LIMIT_EXCEEDED = "limit_exceeded"  # 422 asked for more than the pool allows
     NOT_SERIALISABLE = "not_serialisable"  # 422 the variable has no JSON form
+    CAPABILITY_MISSING = "capability_missing"  # 422 this pool's image cannot do it; see Capabilities
     INVALID_VALUE = "invalid_value"  # 422 the body is not what its content type says
     QUEUE_FULL = "queue_full"  # 429 with Retry-After
     QUEUE_TIMEOUT = "queue_timeout"  # 429 with Retry-After

@@ -30,6 +30,7 @@ STATUS: Final[dict[ErrorCode, int]] = {
     ErrorCode.PRELUDE_FAILED: 422,
     ErrorCode.LIMIT_EXCEEDED: 422,
     ErrorCode.NOT_SERIALISABLE: 422,
+    ErrorCode.CAPABILITY_MISSING: 422,
     ErrorCode.INVALID_VALUE: 422,
     ErrorCode.QUEUE_FULL: 429,
     ErrorCode.QUEUE_TIMEOUT: 429,

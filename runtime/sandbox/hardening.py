@@ -54,6 +54,11 @@ class Hardening:
 
     def apply(self, session_number: int) -> None:
         """Irrevocable. The order matters: identity before no_new_privs has no effect on it, seccomp last."""
+        self.take_identity(session_number)
+        self.confine()
+
+    def take_identity(self, session_number: int) -> None:
+        """The first half of `apply`: limits and a user of the session's own."""
         if self.raise_oom_score:
             OOM_SCORE_FILE.write_text(OOM_SCORE, encoding="ascii")
         limits = dict(self.limits)
@@ -70,6 +75,9 @@ class Hardening:
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
         die_with_parent()
+
+    def confine(self) -> None:
+        """The second half of `apply`: no files, no network, no other system calls."""
         if self.landlock is not None:
             self.landlock.restrict()
         if self.seccomp:

@@ -22,6 +22,7 @@ LANDLOCK_CREATE_RULESET_VERSION: Final = 1
 LANDLOCK_RULE_PATH_BENEATH: Final = 1
 EXECUTE: Final = 1 << 0
 READ_FILE: Final = 1 << 2
+SCOPE_SIGNAL: Final = 1 << 1
 # Rights by Landlock ABI version: (file system, network, scope); linux/landlock.h.
 LANDLOCK_RIGHTS: Final = {
     1: (0x1FFF, 0, 0),
@@ -40,15 +41,20 @@ class LandlockError(Exception):
 @dataclass(frozen=True)
 class Landlock:
     """Every right that kernels of `abi` know is given up, except to read files at or below `readable` and to execute
-    (and read) those at or below `executable`. A path that does not exist is passed over."""
+    (and read) those at or below `executable`. A path that does not exist is passed over.
+
+    `signals`: to processes outside may still be sent. A parent-death signal counts as sent by the parent.
+    """
 
     abi: int
+    signals: bool = False
     readable: tuple[Path, ...] = ()
     executable: tuple[Path, ...] = ()
 
     def restrict(self) -> None:
         """Irrevocable, for this thread and what it starts; needs no_new_privs. Paths are looked up now."""
-        rights = struct.pack("<QQQ", *LANDLOCK_RIGHTS[min(self.abi, max(LANDLOCK_RIGHTS))])
+        files, network, scope = LANDLOCK_RIGHTS[min(self.abi, max(LANDLOCK_RIGHTS))]
+        rights = struct.pack("<QQQ", files, network, scope & ~SCOPE_SIGNAL if self.signals else scope)
         libc = _libc()
         # Trailing zero fields that an older kernel does not know are accepted by it (E2BIG only for set bits).
         attributes = ctypes.create_string_buffer(rights, len(rights))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -17,6 +18,8 @@ from enum import StrEnum
 from runtime.sandbox.channel import Channel
 from runtime.sandbox.frames import Head
 from runtime.sandbox.usage import Meter, Usage, resident_bytes
+
+log = logging.getLogger(__name__)
 
 
 class End(StrEnum):
@@ -65,6 +68,7 @@ class SessionProcess:
         self.gone = False
         self._closed = False  # by the server: nobody wants it any more
         self.pid: int | None = None
+        self._worker: int | None = None  # where the guest runs in a process of its own, which ends with the head
         self.meter = Meter()
         self._pidfd: int | None = None
         self._channel: Channel | None = None
@@ -115,7 +119,7 @@ class SessionProcess:
             self.kill(End.INTERRUPTED)
 
     def resident_bytes(self) -> int:
-        return 0 if self.pid is None else resident_bytes(self.pid)
+        return sum(resident_bytes(pid) for pid in (self.pid, self._worker) if pid is not None)
 
     def close(self) -> None:
         """End the process and its checkpoint: both see the socket's end, and a head that runs is killed."""
@@ -133,7 +137,8 @@ class SessionProcess:
         kind = head.get("t")
         if kind == "hello":
             self._identify(pid)
-            self.meter.follow(pid, int(head["memory"]))
+            self._worker = head.get("worker")
+            self.meter.follow(self._worker or pid, int(head["memory"]))
             if not self.ready.done():
                 self.ready.set_result(None)
         elif kind == "promoted":
@@ -145,6 +150,8 @@ class SessionProcess:
         elif kind == "died":
             self._why = f"{head.get('kind')}: {head.get('detail')}"
             self.meter.pause(head)
+            if not self.ready.done():
+                log.warning("a session process did not start", extra={"why": self._why})
         elif self._killed_for is not None:
             # Said in the moment of the kill: the state that follows is the checkpoint's, so this did not happen.
             return

@@ -15,6 +15,7 @@ from runtime.sandbox.frames import Head
 MAX_HEAD: Final = 64 << 20  # raw output of two streams, escaped; its cap is the pool's own setting
 MAX_SECONDS: Final = 1e9
 MAX_NUMBER: Final = 1 << 53
+MAX_PID: Final = 1 << 22  # of any Linux
 
 Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=MAX_NUMBER)]
@@ -43,10 +44,11 @@ class _Failed(_Report):
 
 
 class _Hello(_Report):
-    """A session process waits for its first request; a branch for its next."""
+    """A session process waits for its first request; a branch for its next. `worker` runs the guest in its place."""
 
     t: Literal["hello"]
     memory: Count
+    worker: Annotated[int, Field(gt=0, le=MAX_PID)] = 0
 
 
 class _Promoted(_Report):

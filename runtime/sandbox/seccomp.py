@@ -47,10 +47,11 @@ def build_filter() -> bytes:
         rules.add_rule(denied, name, pyseccomp.Arg(2, pyseccomp.MASKED_EQ, PROT_EXEC, PROT_EXEC))
     for option in (PR_SET_PDEATHSIG, PR_SET_VMA):
         rules.add_rule(pyseccomp.ALLOW, "prctl", pyseccomp.Arg(0, pyseccomp.EQ, option))
-    return _exported(rules)
+    return exported(rules)
 
 
-def _exported(rules: pyseccomp.SyscallFilter) -> bytes:
+def exported(rules: pyseccomp.SyscallFilter) -> bytes:
+    """The program of `rules`, for `Hardening.seccomp`."""
     with os.fdopen(os.memfd_create("seccomp"), "w+b") as file:
         rules.export_bpf(file)
         return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)

@@ -20,6 +20,7 @@ from runtime.sandbox.audit import open_audit_log
 from runtime.sandbox.cells import Cells
 from runtime.sandbox.cpus import cpu_limit
 from runtime.sandbox.errors import ProcessError, RequestError
+from runtime.sandbox.images import Image
 from runtime.sandbox.ledger import Ledger
 from runtime.sandbox.memory_guard import MemoryGuard
 from runtime.sandbox.memory_meter import find_meter
@@ -78,19 +79,21 @@ class SandboxService:
     async def start(self) -> None:
         """Compile the guest if it must be, start the zygote and the spares. ProcessError if that cannot be done."""
         settings = self.settings
-        self._not_ready = f"compiling guest image {settings.image}"
-        artifact = await _ensure_artifact(settings.image, settings.guest_dir)
+        image = settings.guest_image
+        self._not_ready = f"preparing guest image {image.name}"
+        program = await _prepare(image, settings.guest_dir)
         self._not_ready = "starting the zygote"
         spawner = Spawner(
             ZygoteOptions(
-                settings.guest_image.reference,
-                artifact,
+                image.name,
+                program,
                 settings.memory_bytes,
                 settings.output_bytes,
                 settings.cpu_shares,
                 settings.park_seconds,
+                image.start_seconds,
             ),
-            settings.spares,
+            settings.spare_count(),
         )
         self._spawner = spawner
         await spawner.start()
@@ -176,6 +179,8 @@ class SandboxService:
         """RequestError `prelude_failed` with the reply if the prelude does not end ok; then there is no session."""
         registry = self._ready_registry()
         image = self.settings.guest_image
+        if request.sealed:
+            _require_fork(image)
         async with self._room_for_session(owner):
             session = await registry.create(owner, request.session_id, self._options(request))
         prelude: CellReply | None = None
@@ -190,7 +195,7 @@ class SandboxService:
                     f"the prelude ended {prelude.status.value}",
                     prelude.model_dump(mode="json"),
                 )
-        capabilities = Capabilities(fork=True, rollback=True, packages=list(image.packages))
+        capabilities = Capabilities(fork=image.fork, rollback=image.rollback, packages=list(image.packages))
         return SessionReply(session_id=session.id, image=image.name, capabilities=capabilities, prelude=prelude)
 
     def describe_session(self, owner: str, session_id: str) -> SessionInfo:
@@ -237,6 +242,7 @@ class SandboxService:
         """Branch an idle or suspended session."""
         registry = self._ready_registry()
         source = registry.get(owner, session_id)
+        _require_fork(self.settings.guest_image)
         with registry.claimed(source, suspended=source.state is State.SUSPENDED):
             async with self._room_for_session(owner), self.admission.slot(owner):
                 branch, call = await registry.fork(source, request.session_id)
@@ -299,9 +305,12 @@ class SandboxService:
     def _options(self, request: SessionRequest) -> SessionOptions:
         memory = self._within("memory", request.limits.memory, self.settings.memory_bytes)
         output = self._within("output", request.limits.output, self.settings.output_bytes)
-        return SessionOptions(
-            tuple(request.host_functions), request.checkpoint, output, memory, request.seed, request.sealed
-        )
+        policy = self._policy(request.checkpoint)
+        return SessionOptions(tuple(request.host_functions), policy, output, memory, request.seed, request.sealed)
+
+    def _policy(self, asked: CheckpointPolicy) -> CheckpointPolicy:
+        """Any policy may be asked for; a session that cannot roll back has none, and says so."""
+        return asked if self.settings.guest_image.rollback else CheckpointPolicy.OFF
 
     def _within(self, name: str, asked: int | None, pool: int) -> int:
         if asked is not None and asked > pool:
@@ -356,7 +365,8 @@ class SandboxService:
 
     def _bare_options(self, host_functions: list[str] | None, checkpoint: CheckpointPolicy) -> SessionOptions:
         settings = self.settings
-        return SessionOptions(tuple(host_functions or ()), checkpoint, settings.output_bytes, settings.memory_bytes)
+        policy = self._policy(checkpoint)
+        return SessionOptions(tuple(host_functions or ()), policy, settings.output_bytes, settings.memory_bytes)
 
     def _observe_gauges(self, spawner: Spawner, registry: Registry) -> None:
         """Gauges are read when they are asked for."""
@@ -373,6 +383,13 @@ def _refuse_if_sealed(session: Session) -> None:
         raise RequestError(ErrorCode.SEALED, f"session {session.id} is sealed; fork it and use the branch")
 
 
+def _require_fork(image: Image) -> None:
+    if not image.fork:
+        raise RequestError(
+            ErrorCode.CAPABILITY_MISSING, f"sessions of image {image.name} can be neither forked nor sealed"
+        )
+
+
 @contextlib.contextmanager
 def _ended_unless_run(registry: Registry, session: Session) -> Iterator[None]:
     """A session that was made for a request is not left behind when the request is refused or its client goes away."""
@@ -383,9 +400,10 @@ def _ended_unless_run(registry: Registry, session: Session) -> Iterator[None]:
         raise
 
 
-async def _ensure_artifact(image: str, folder: Path) -> Path:
-    command = [sys.executable, "-m", "runtime.sandbox.compile_guest", image, "--folder", str(folder)]
-    log.info("preparing guest image", extra={"image": image, "folder": str(folder)})
+async def _prepare(image: Image, folder: Path) -> tuple[str, ...]:
+    """The program that starts sessions of `image`, with its first arguments. ProcessError if something is missing."""
+    command = [sys.executable, "-m", *image.preparation, "--folder", str(folder)]
+    log.info("preparing guest image", extra={"image": image.name, "folder": str(folder)})
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -396,4 +414,4 @@ async def _ensure_artifact(image: str, folder: Path) -> Path:
         raise
     if process.returncode != 0:
         raise ProcessError(err.decode(errors="replace").strip() or f"{command[2]} ended with {process.returncode}")
-    return Path(out.decode().strip().splitlines()[-1])
+    return (*image.host, *out.decode().splitlines())

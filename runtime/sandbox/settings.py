@@ -12,13 +12,15 @@ from pydantic_settings import SettingsConfigDict
 
 from runtime.sandbox.cpus import cpu_limit
 from runtime.sandbox.frames import MAX_BODY
-from runtime.sandbox.guest_catalogue import find_image, guest_folders
-from runtime.sandbox.guest_image import NAME_CHARS, NAME_PATTERN, STDLIB, GuestImage, GuestImageError, default_folder
+from runtime.sandbox.guest_catalogue import guest_folders
+from runtime.sandbox.guest_image import NAME_CHARS, NAME_PATTERN, STDLIB, GuestImageError, default_folder
+from runtime.sandbox.images import Image, image_called
 from runtime.sandbox.memory_meter import find_meter
 from runtime.settings import ServiceSettings
 
 MEGABYTE: Final = 1 << 20
 BASE_MEMORY: Final = 200 * MEGABYTE  # server, zygote and what of the artifact stays in memory
+SPARE_SHARE: Final = 4  # one in so many sessions waits ready, where that takes memory
 SMALLEST_SLOTS: Final = 8
 SLOTS_PER_CPU: Final = 4
 
@@ -56,22 +58,31 @@ class SandboxSettings(ServiceSettings):
     def _is_there(cls, name: str, validated: ValidationInfo) -> str:
         if "guest_dir" in validated.data:
             try:
-                find_image(name, guest_folders(validated.data["guest_dir"]))
+                image_called(name, guest_folders(validated.data["guest_dir"]))
             except GuestImageError as error:
                 raise ValueError(str(error)) from error
         return name
 
     @cached_property
-    def guest_image(self) -> GuestImage:
-        return find_image(self.image, guest_folders(self.guest_dir))
+    def guest_image(self) -> Image:
+        return image_called(self.image, guest_folders(self.guest_dir))
 
     def session_cap(self) -> int:
         """`max_sessions`, else what the memory limit holds."""
         if self.max_sessions is not None:
             return self.max_sessions
+        spares = 0 if self.guest_image.shared else self.spare_count()
+        return max(1, self._sessions_that_fit() - spares)
+
+    def spare_count(self) -> int:
+        """`spares`; where one takes as much memory as a session, at most a quarter of what fits."""
+        if self.guest_image.shared:
+            return self.spares
+        return min(self.spares, max(1, self._sessions_that_fit() // SPARE_SHARE))
+
+    def _sessions_that_fit(self) -> int:
         meter = find_meter()
-        usable = int(meter.limit * meter.share) - BASE_MEMORY
-        return max(1, usable // self.guest_image.session_memory)
+        return (int(meter.limit * meter.share) - BASE_MEMORY) // self.guest_image.session_memory
 
     def slots(self) -> int:
         if self.max_concurrent_executions is not None:

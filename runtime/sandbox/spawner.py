@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from runtime.sandbox.channel import Channel, socket_pair
@@ -25,7 +24,6 @@ from runtime.sandbox.usage import resident_bytes
 
 REFILL_DELAY_SECONDS: Final = 0.004  # so that a new spare does not race the first cell of the one just taken
 START_TIMEOUT_SECONDS: Final = 60.0
-SPAWN_TIMEOUT_SECONDS: Final = 20.0
 TAKE_ATTEMPTS: Final = 3  # a process may be killed just before it is taken
 FIRST_RESTART_SECONDS: Final = 0.2
 LONGEST_RESTART_SECONDS: Final = 10.0
@@ -36,14 +34,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ZygoteOptions:
-    """`image` is as the zygote takes it: the name of a built-in image, or the file of a baked one."""
-
     image: str
-    artifact: Path
+    program: tuple[str, ...]  # module and first arguments of the process that starts sessions
     memory_bytes: int
     output_bytes: int
     cpu_shares: int
     park_seconds: float
+    spawn_seconds: float  # the longest start of a session
 
 
 class Spawner:
@@ -120,7 +117,7 @@ class Spawner:
     async def _has_started(self, process: SessionProcess) -> bool:
         """False, and the process is closed: it ended first. ProcessError when nothing is heard of it for long."""
         try:
-            async with asyncio.timeout(SPAWN_TIMEOUT_SECONDS):
+            async with asyncio.timeout(self._options.spawn_seconds):
                 await asyncio.shield(process.ready)
         except TimeoutError:
             process.close()
@@ -150,7 +147,7 @@ class Spawner:
     def _start_zygote(self) -> None:
         ours, theirs = socket_pair()
         options = self._options
-        command = [sys.executable, "-I", "-m", "runtime.sandbox.zygote", options.image, str(options.artifact)]
+        command = [sys.executable, "-I", "-m", *options.program]
         command += [str(theirs.fileno()), str(options.memory_bytes), str(options.output_bytes), str(options.cpu_shares)]
         command += [str(options.park_seconds), self._seccomp.hex()]
         self._zygote = subprocess.Popen(  # noqa: S603 - our own module with our own arguments

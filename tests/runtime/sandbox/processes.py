@@ -84,6 +84,16 @@ def is_zygote(pid: int) -> bool:
     return b"runtime.sandbox.zygote" in command_line(pid) and status(pid).get("NoNewPrivs") == "0"
 
 
+def is_node(pid: int) -> bool:
+    """Of a session of the image `pyodide`."""
+    return b"driver.mjs" in command_line(pid)
+
+
+def data_bytes(pid: int) -> int:
+    """Writable private memory of `pid`, used or not; 0 when it is gone."""
+    return int(status(pid).get("VmData", "0 kB").split()[0]) << 10
+
+
 def zygote_of(server: int) -> int:
     """The zygote is a direct child of the server; sessions are its children."""
     (zygote,) = (child for child, parent in _parents() if parent == server and is_zygote(child))
