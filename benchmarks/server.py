@@ -2,44 +2,47 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
+import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
 
-from aiohttp import ClientError, ClientSession
-
-START_SECONDS = 300.0
+START_SECONDS: Final = 300.0  # a first start compiles the guest
 
 
-@asynccontextmanager
-async def running_sandbox(**settings: str) -> AsyncIterator[tuple[str, int]]:
-    """(url, pid) once it is ready; `settings` are environment variables."""
+@contextmanager
+def running_sandbox(**settings: object) -> Iterator[tuple[str, int]]:
+    """(url, pid) once it is ready; `settings` are SANDBOX_ variables in lower case."""
     port = free_port()
-    env = {**os.environ, "SANDBOX_AUTH_MODE": "Disabled", "SANDBOX_PORT": str(port), "LOG_LEVEL": "WARNING", **settings}
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "runtime.sandbox", env=env)
+    given = {f"SANDBOX_{name.upper()}": str(value) for name, value in settings.items()}
+    env = {"SANDBOX_AUTH_MODE": "Disabled", "SANDBOX_PORT": str(port), "LOG_LEVEL": "WARNING", **given}
+    process = subprocess.Popen([sys.executable, "-m", "runtime.sandbox"], env={**os.environ, **env})
     url = f"http://127.0.0.1:{port}"
     try:
-        async with asyncio.timeout(START_SECONDS):
-            await _wait_until_ready(url)
+        _wait_until_ready(process, url)
         yield url, process.pid
     finally:
         process.terminate()
-        await process.wait()
+        process.wait()
 
 
-async def _wait_until_ready(url: str) -> None:
-    async with ClientSession() as http:
-        while True:
-            try:
-                async with http.get(f"{url}/readyz") as response:
-                    if response.status == 200:
-                        return
-            except ClientError:
-                pass
-            await asyncio.sleep(0.05)
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise RuntimeError(f"the sandbox ended with status {process.returncode}")
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=5):  # noqa: S310  # our own http address
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise RuntimeError(f"the sandbox was not ready within {START_SECONDS:g} s")
 
 
 def free_port() -> int:

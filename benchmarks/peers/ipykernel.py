@@ -1,0 +1,103 @@
+"""ipykernel by jupyter-client: the kernel of notebooks, a process for each session, messages over ZeroMQ."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import time
+from importlib.metadata import version
+from typing import Any
+
+from jupyter_client.manager import KernelManager
+
+from benchmarks.peers.peer import LONGEST_CELL, About, Peer, Session
+
+
+class Kernel(Session):
+    def __init__(self) -> None:
+        self._manager = KernelManager(transport="ipc")
+        self._manager.start_kernel()
+        self._client = self._manager.client()
+        self._client.start_channels()
+        self._client.wait_for_ready(timeout=LONGEST_CELL)
+
+    def run(self, code: str) -> str:
+        return self._printed(self._client.execute(code, store_history=False))
+
+    def _printed(self, request: str) -> str:
+        printed = ""
+        while True:
+            message = self._client.get_iopub_msg(timeout=LONGEST_CELL)
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            kind, content = message["msg_type"], message["content"]
+            if kind == "stream":
+                printed += content["text"]
+            elif kind == "error":
+                self._reply(request)
+                raise RuntimeError(f"{content['ename']}: {content['evalue']}")
+            elif kind == "status" and content["execution_state"] == "idle":
+                self._reply(request)
+                return printed
+
+    def _reply(self, request: str) -> dict[str, Any]:
+        while True:
+            message: dict[str, Any] = self._client.get_shell_msg(timeout=LONGEST_CELL)
+            if message["parent_header"].get("msg_id") == request:
+                return message
+
+    def calls(self, count: int) -> list[float]:
+        """A question to the host is `input()`."""
+        request = self._client.execute(f"for _ in range({count}): input('p')", store_history=False, allow_stdin=True)
+        times = []
+        self._client.get_stdin_msg(timeout=LONGEST_CELL)
+        for _ in range(count - 1):
+            started = time.perf_counter()
+            self._client.input("r")
+            self._client.get_stdin_msg(timeout=LONGEST_CELL)
+            times.append((time.perf_counter() - started) * 1e3)
+        self._client.input("r")
+        self._printed(request)
+        return times
+
+    def put(self, name: str, text: str) -> None:
+        """There is no door for data but the code."""
+        self.run(f"{name} = {text!r}")
+
+    def get(self, name: str) -> str:
+        request = self._client.execute("", silent=True, user_expressions={"value": name})
+        value = self._reply(request)["content"]["user_expressions"]["value"]["data"]["text/plain"]
+        return str(ast.literal_eval(value))
+
+    def hang(self, seconds: float) -> None:
+        request = self._client.execute("while True: pass", store_history=False)
+        time.sleep(seconds)
+        self._manager.interrupt_kernel()
+        try:
+            self._printed(request)
+        except RuntimeError:
+            return
+        raise AssertionError("an endless loop ended")
+
+    def close(self) -> None:
+        self._client.stop_channels()
+        self._manager.shutdown_kernel(now=True)
+
+
+class IpykernelPeer(Peer):
+    name = "ipykernel"
+    most_sessions = 10
+
+    def __init__(self) -> None:
+        self.has_packages = all(map(importlib.util.find_spec, ("numpy", "pandas")))
+
+    def about(self) -> About:
+        return About(
+            version=version("ipykernel"),
+            reached="ZeroMQ",
+            isolation="none",
+            lacks=("isolation", "limits", "an end of cells that catch KeyboardInterrupt", "HTTP"),
+        )
+
+    def new_session(self) -> Session:
+        return Kernel()
