@@ -14,12 +14,13 @@
     │   ├── AnswerTooLargeError      422 answer_too_large
     │   ├── SandboxUnavailableError  503 sandbox_unavailable: never an answer in its place
     │   │   ├── SandboxBusyError     it had no room for as long as the client was ready to wait
+    │   │   ├── SandboxUnreachableError  a server cannot be reached, or went away before it answered
     │   │   ├── SessionLostError     the session is not there any more
     │   │   └── SandboxRefusedError  it said no for another reason; `refusal` says which
     │   └── ModelError               502 model_error
     └── DrainingError                503 draining
 
-Foreign errors become these at one seam each: `llm.py` for the openai SDK, `sandbox_client.py` for the sandbox,
+Foreign errors become these at one seam each: `llm.py` for the openai SDK, `sandbox_http.py` for the sandbox,
 `envelope.py` for aiohttp's own.
 """
 
@@ -143,6 +144,10 @@ class SandboxBusyError(SandboxUnavailableError):
     def __init__(self, message: str, wait: float) -> None:
         super().__init__(message)
         self.wait = wait
+
+
+class SandboxUnreachableError(SandboxUnavailableError):
+    pass
 
 
 class SessionLostError(SandboxUnavailableError):

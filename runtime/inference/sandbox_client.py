@@ -1,44 +1,46 @@
 """Talks to a sandbox pool over the protocol of `runtime.wire`.
 
 One `SandboxClient` per process (the inference service's application owns it; `runtime.client` makes its own). Replies
-are parsed into the protocol's types; refusals and failures become the errors of `errors.py` here and nowhere else.
-A busy pool (429, or 503 while it drains) is asked again after its Retry-After, since such a request was not begun;
-nothing else is retried.
+are parsed into the protocol's types; refusals and failures are the errors of `errors.py`.
+
+A request that was not begun (429, or 503 while a server stops) is asked again after its Retry-After. What is new (a
+session, a one-shot cell) goes to another server at once if there is one, also when the server that was asked went away.
+Requests to a session are never sent twice: its server alone has it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
-import math
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
-from http import HTTPStatus
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 import aiohttp
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from runtime.inference.errors import (
     AnswerTooLargeError,
     SandboxBusyError,
-    SandboxRefusedError,
     SandboxUnavailableError,
+    SandboxUnreachableError,
     SessionLostError,
 )
-from runtime.inference.sandbox_tls import explain
+from runtime.inference.sandbox_http import SandboxHttp, parse_body
+from runtime.inference.sandbox_servers import Server, Servers
 from runtime.wire import (
+    LOAD_HEADER,
     CellReply,
-    ErrorBody,
-    ErrorCode,
     ExecuteRequest,
     ResumeRequest,
     SessionInfo,
     SessionReply,
     SessionRequest,
+    Status,
     TouchReply,
     TouchRequest,
     VariableReply,
@@ -47,24 +49,21 @@ from runtime.wire import (
 DEFAULT_CELL_TIMEOUT: Final = 30.0
 TIMEOUT_MARGIN: Final = 5.0  # the pool queues a cell for at most 4 s
 TRANSFER_TIMEOUT: Final = 120.0  # seconds for one variable
-CONNECT_TIMEOUT: Final = 5.0
-KEEPALIVE: Final = 15.0  # seconds; shorter than any server's, so that no request meets a closing connection
 MAX_VARIABLE_BYTES: Final = 64 * 1024 * 1024
 _CHUNK: Final = 256 * 1024
 
-_LOST: Final = frozenset({ErrorCode.SESSION_NOT_FOUND, ErrorCode.SESSION_EXPIRED})
-_BUSY: Final = frozenset(
-    {
-        ErrorCode.QUEUE_FULL,
-        ErrorCode.QUEUE_TIMEOUT,
-        ErrorCode.SESSION_CAP,
-        ErrorCode.MEMORY_FULL,
-        ErrorCode.DRAINING,
-        ErrorCode.NOT_READY,
-    }
-)
-
 BodyT = TypeVar("BodyT", bound=BaseModel)
+ReplyT = TypeVar("ReplyT")
+
+
+@dataclass(frozen=True)
+class _Asked(Generic[BodyT]):
+    """A JSON request and the type of its reply; `within` seconds."""
+
+    reply: type[BodyT]
+    path: str
+    body: BaseModel
+    within: float = DEFAULT_CELL_TIMEOUT + TIMEOUT_MARGIN
 
 
 class SandboxClient:
@@ -72,35 +71,44 @@ class SandboxClient:
 
     def __init__(
         self,
-        base_url: str,
+        urls: str,
         key_file: Path | None = None,
         patience: float = TIMEOUT_MARGIN,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`patience`: seconds to keep asking a pool that is busy. `tls` None: the system's authorities are trusted."""
-        self._base_url = base_url.rstrip("/")
-        self._key_file = key_file
+        """`urls`: the base address of the pool's service, or of each of its servers, separated by commas. `patience`:
+        seconds to keep asking a pool that is busy. `tls` None: the system's authorities are trusted."""
+        self._servers = Servers(urls)
         self._patience = patience
-        self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE, ssl=True if tls is None else tls),
-            timeout=aiohttp.ClientTimeout(total=DEFAULT_CELL_TIMEOUT + TIMEOUT_MARGIN, connect=CONNECT_TIMEOUT),
-        )
+        self._http = SandboxHttp(key_file, tls)
 
     async def close(self) -> None:
         await self._http.close()
 
     async def create_session(self, request: SessionRequest) -> SessionReply:
-        return await self._ask(SessionReply, "POST", "/sessions", request)
+        reply, server = await self._place(_Asked(SessionReply, "/sessions", request))
+        self._servers.hold(reply.session_id, server)
+        return reply
 
     async def execute(self, request: ExecuteRequest) -> CellReply:
-        """Run a cell. Guest failures are in the reply."""
-        return await self._ask(CellReply, "POST", "/execute", request, _http_timeout(request.timeout))
+        """Run a cell. Guest failures are in the reply. A one-shot cell whose server goes away runs again on another
+        one: nothing leaves a sandbox but its reply, so nobody can tell."""
+        asked = _Asked(CellReply, "/execute", request, _http_timeout(request.timeout))
+        session_id = request.session_id
+        if session_id is not None and (self._servers.holding(session_id) is not None or not request.create):
+            return await self._ask(session_id, asked)
+        reply, server = await self._place(asked)
+        if session_id is not None or reply.status is Status.SUSPENDED:
+            self._servers.hold(reply.session_id, server, one_shot=session_id is None)
+        return reply
 
     async def resume(self, session_id: str, request: ResumeRequest) -> CellReply:
         """Answer a suspended call; the rest of the cell runs until it ends or suspends again."""
-        return await self._ask(
-            CellReply, "POST", f"/sessions/{session_id}/resume", request, _http_timeout(request.timeout)
-        )
+        path = f"/sessions/{session_id}/resume"
+        reply = await self._ask(session_id, _Asked(CellReply, path, request, _http_timeout(request.timeout)))
+        if reply.status is not Status.SUSPENDED:
+            self._servers.forget_one_shot(session_id)
+        return reply
 
     async def put_text(self, session_id: str, name: str, text: str) -> VariableReply:
         """Set a variable to a str. Lone surrogates, which have no UTF-8 form, become question marks."""
@@ -112,24 +120,19 @@ class SandboxClient:
         return await self._put(session_id, name, encoded, "application/json")
 
     async def _put(self, session_id: str, name: str, body: bytes, content_type: str) -> VariableReply:
+        headers = {"Content-Type": content_type}
+
         async def put() -> VariableReply:
-            async with self._request(
-                "PUT",
-                f"/sessions/{session_id}/variables/{name}",
-                data=io.BytesIO(body),
-                headers={"Content-Type": content_type},
-                within=TRANSFER_TIMEOUT,
-            ) as response:
-                return _parse(VariableReply, await response.read())
+            path = f"/variables/{name}"
+            async with self._of(session_id, "PUT", path, TRANSFER_TIMEOUT, io.BytesIO(body), headers) as response:
+                return parse_body(VariableReply, await response.read())
 
         return await self._admitted(put)
 
     async def get_text(self, session_id: str, name: str, limit: int = MAX_VARIABLE_BYTES) -> str:
         """A variable's text: a str as it is, any other value as JSON. Raises AnswerTooLargeError beyond `limit` bytes,
         SandboxRefusedError when there is no such variable or it has no JSON form."""
-        async with self._request(
-            "GET", f"/sessions/{session_id}/variables/{name}", within=TRANSFER_TIMEOUT
-        ) as response:
+        async with self._of(session_id, "GET", f"/variables/{name}", TRANSFER_TIMEOUT) as response:
             body = bytearray()
             async for chunk in response.content.iter_chunked(_CHUNK):
                 body += chunk
@@ -139,36 +142,64 @@ class SandboxClient:
 
     async def delete(self, session_id: str) -> None:
         """End a session; no matter whether it is still there."""
-        async with self._request("DELETE", f"/sessions/{session_id}"):
-            pass
+        holder = self._servers.holding(session_id)
+        self._servers.forget(session_id)
+        if holder is not None:
+            async with self._request(holder, "DELETE", f"/sessions/{session_id}", _http_timeout(None)):
+                pass
 
     async def describe(self, session_id: str) -> SessionInfo:
         """What a session is doing. Raises SessionLostError when it is not there."""
-        async with self._request("GET", f"/sessions/{session_id}") as response:
-            return _parse(SessionInfo, await response.read())
+        async with self._of(session_id, "GET", "", _http_timeout(None)) as response:
+            return parse_body(SessionInfo, await response.read())
 
     async def touch(self, ids: Iterable[str]) -> TouchReply:
-        """Renew suspended sessions, so that they wait on."""
-        return await self._ask(TouchReply, "POST", "/sessions/touch", TouchRequest(ids=list(ids)))
+        """Renew suspended sessions, so that they wait on. Every server is asked, so that its load is known; one that is
+        away is left out as long as another answers."""
+        shares: dict[Server, list[str]] = {server: [] for server in self._servers.all}
+        unknown: list[str] = []
+        for session_id in ids:
+            holder = self._servers.holding(session_id)
+            (unknown if holder is None else shares[holder]).append(session_id)
+        replies = await asyncio.gather(*(self._touch(*share) for share in shares.items()), return_exceptions=True)
+        answered = [reply for reply in replies if isinstance(reply, TouchReply)]
+        for reply, share in zip(replies, shares.values(), strict=True):
+            if isinstance(reply, BaseException):
+                if not answered or not isinstance(reply, SandboxUnavailableError):
+                    raise reply
+                unknown += share
+        return TouchReply(
+            renewed=[session_id for reply in answered for session_id in reply.renewed],
+            unknown=unknown + [session_id for reply in answered for session_id in reply.unknown],
+        )
 
-    async def _ask(
-        self,
-        reply: type[BodyT],
-        method: str,
-        path: str,
-        body: BaseModel,
-        within: float = DEFAULT_CELL_TIMEOUT + TIMEOUT_MARGIN,
-    ) -> BodyT:
-        encoded = body.model_dump_json(exclude_none=True).encode()
-        headers = {"Content-Type": "application/json"}
+    async def _touch(self, server: Server, ids: list[str]) -> TouchReply:
+        asked = _Asked(TouchReply, "/sessions/touch", TouchRequest(ids=ids))
+        return await self._admitted(lambda: self._send(server, asked))
 
-        async def ask() -> BodyT:
-            async with self._request(method, path, io.BytesIO(encoded), headers, within) as response:
-                return _parse(reply, await response.read())
+    async def _place(self, asked: _Asked[BodyT]) -> tuple[BodyT, Server]:
+        """Ask for something new of one server after another, the least loaded first. SandboxBusyError when all were
+        busy for as long as the client has patience, SandboxUnreachableError when none is there."""
 
-        return await self._admitted(ask)
+        async def place() -> tuple[BodyT, Server]:
+            tried: dict[Server, SandboxUnavailableError] = {}
+            while (server := self._servers.choose(tried)) is not None:
+                try:
+                    return await self._send(server, asked), server
+                except (SandboxBusyError, SandboxUnreachableError) as error:
+                    server.avoid()
+                    tried[server] = error
+            busy = [error for error in tried.values() if isinstance(error, SandboxBusyError)]
+            raise min(busy, key=lambda error: error.wait) if busy else next(iter(tried.values()))
 
-    async def _admitted(self, attempt: Callable[[], Awaitable[BodyT]]) -> BodyT:
+        return await self._admitted(place)
+
+    async def _ask(self, session_id: str, asked: _Asked[BodyT]) -> BodyT:
+        """Of the server that has the session."""
+        with self._lost_is_forgotten(session_id):
+            return await self._admitted(lambda: self._send(self._holder(session_id), asked))
+
+    async def _admitted(self, attempt: Callable[[], Awaitable[ReplyT]]) -> ReplyT:
         deadline = time.monotonic() + self._patience
         while True:
             try:
@@ -178,79 +209,57 @@ class SandboxClient:
                     raise
                 await asyncio.sleep(busy.wait)
 
+    async def _send(self, server: Server, asked: _Asked[BodyT]) -> BodyT:
+        headers = {"Content-Type": "application/json"}
+        data = io.BytesIO(asked.body.model_dump_json(exclude_none=True).encode())
+        async with self._request(server, "POST", asked.path, asked.within, data, headers) as response:
+            return parse_body(asked.reply, await response.read())
+
+    @asynccontextmanager
+    async def _of(
+        self,
+        session_id: str,
+        method: str,
+        path: str,
+        within: float,
+        data: io.BytesIO | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """`path` below the session's."""
+        path = f"/sessions/{session_id}{path}"
+        with self._lost_is_forgotten(session_id):
+            async with self._request(self._holder(session_id), method, path, within, data, headers) as response:
+                yield response
+
     @asynccontextmanager
     async def _request(
         self,
+        server: Server,
         method: str,
         path: str,
+        within: float,
         data: io.BytesIO | None = None,
         headers: dict[str, str] | None = None,
-        within: float = DEFAULT_CELL_TIMEOUT + TIMEOUT_MARGIN,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The one seam where aiohttp's errors and HTTP refusals become ours."""
-        try:
-            async with self._http.request(
-                method,
-                self._base_url + path,
-                data=data,
-                headers={**(headers or {}), **await self._authorization()},
-                timeout=aiohttp.ClientTimeout(total=within, connect=CONNECT_TIMEOUT),
-                allow_redirects=False,
-            ) as response:
-                if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-                    raise _build_refusal(response.status, response.headers.get("Retry-After"), await response.read())
+        with server.asked():
+            async with self._http.request(server.url, method, path, within, data, headers) as response:
+                server.note_load(response.headers.get(LOAD_HEADER))
                 yield response
-        except TimeoutError as error:
-            raise SandboxUnavailableError(
-                f"the sandbox at {self._base_url} did not answer {method} {path} within {within:g} s"
-            ) from error
-        except (aiohttp.ClientError, OSError) as error:
-            advice = explain(self._base_url, error) or "check WASM_SERVICE_URL and that its pods are ready"
-            raise SandboxUnavailableError(
-                f"the sandbox at {self._base_url} could not be reached ({type(error).__name__}); {advice}"
-            ) from error
 
-    async def _authorization(self) -> dict[str, str]:
-        """Read at every request, so that a rotated key is used at once."""
-        if self._key_file is None:
-            return {}
+    def _holder(self, session_id: str) -> Server:
+        holder = self._servers.holding(session_id)
+        if holder is None:
+            raise SessionLostError("no server of the pool is known to have this session; make it anew")
+        return holder
+
+    @contextmanager
+    def _lost_is_forgotten(self, session_id: str) -> Iterator[None]:
         try:
-            key = await asyncio.to_thread(self._key_file.read_text, encoding="utf-8")
-        except OSError as error:
-            raise SandboxUnavailableError(
-                f"the sandbox's key file {self._key_file} cannot be read ({error.strerror}); check WASM_API_KEY_FILE"
-            ) from error
-        return {"Authorization": f"Bearer {key.strip()}"}
+            yield
+        except SessionLostError:
+            self._servers.forget(session_id)
+            raise
 
 
 def _http_timeout(cell_timeout: float | None) -> float:
     return (DEFAULT_CELL_TIMEOUT if cell_timeout is None else cell_timeout) + TIMEOUT_MARGIN
-
-
-def _parse(model: type[BodyT], body: bytes) -> BodyT:
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        raise SandboxUnavailableError(
-            f"the sandbox sent a {model.__name__} that is not one: {error.error_count()} fields are wrong"
-        ) from error
-
-
-def _build_refusal(status: int, retry_after: str | None, body: bytes) -> SandboxUnavailableError:
-    try:
-        detail = ErrorBody.model_validate_json(body).error
-    except ValidationError:
-        return SandboxUnavailableError(f"the sandbox answered HTTP {status} without the protocol's error body")
-    if detail.code in _BUSY:
-        return SandboxBusyError(f"the sandbox is busy: {detail.message}", _seconds(retry_after))
-    if detail.code in _LOST:
-        return SessionLostError(f"the sandbox lost the session: {detail.message}")
-    return SandboxRefusedError(f"the sandbox refused ({detail.code}): {detail.message}", detail.code, detail.details)
-
-
-def _seconds(retry_after: str | None) -> float:
-    try:
-        seconds = float(retry_after or 1)
-    except ValueError:
-        return 1.0
-    return min(max(seconds, 0.1), 30.0) if math.isfinite(seconds) else 1.0

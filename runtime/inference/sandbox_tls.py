@@ -11,13 +11,14 @@ from typing import Final
 
 import aiohttp
 
+from runtime.inference.sandbox_servers import split_urls
 from runtime.tls import TlsFolder, TlsFolderError
 from runtime.tls_files import Side
 
 VARIABLE: Final = "WASM_TLS_DIR"
 
 
-def open_sandbox_tls(url: str, folder: Path | None) -> TlsFolder | None:
+def open_sandbox_tls(urls: str, folder: Path | None) -> TlsFolder | None:
     """None without a folder: then an https:// address is checked against the system's authorities.
 
     Raises TlsFolderError when the folder cannot be used, or would not be: the sandbox's key and all contexts would go
@@ -25,9 +26,9 @@ def open_sandbox_tls(url: str, folder: Path | None) -> TlsFolder | None:
     """
     if folder is None:
         return None
-    if not url.startswith("https://"):
+    if plain := [url for url in split_urls(urls) if not url.startswith("https://")]:
         raise TlsFolderError(
-            f"{VARIABLE}: it is set, but the sandbox's address is {url}: say https:// there, or unset it"
+            f"{VARIABLE}: it is set, but the sandbox's address is {', '.join(plain)}: say https:// there, or unset it"
         )
     return TlsFolder(VARIABLE, folder, Side.CLIENT)
 

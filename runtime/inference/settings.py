@@ -12,6 +12,7 @@ from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from runtime.inference.budget import Limits
+from runtime.inference.sandbox_servers import split_urls
 from runtime.settings import ServiceSettings
 
 DEFAULT_MAX_BODY_BYTES: Final = 256 * 1024 * 1024
@@ -45,7 +46,7 @@ class InferenceSettings(ServiceSettings):
     wasm_service_url: str = Field(
         "http://wasm-repl-service:8000",
         validation_alias=AliasChoices("wasm_service_url", "WASM_SERVICE_URL"),
-        description="the sandbox pool",
+        description="the sandbox pool, or its servers, comma-separated",
     )
     wasm_api_key_file: Path | None = Field(
         None,
@@ -58,7 +59,15 @@ class InferenceSettings(ServiceSettings):
         description="folder of the pool's ca.crt and, if it asks for client certificates, tls.crt and tls.key",
     )
 
-    @field_validator("model_base_url", "sub_model_base_url", "wasm_service_url")
+    @field_validator("wasm_service_url")
+    @classmethod
+    def _are_http_urls(cls, value: str) -> str:
+        urls = split_urls(value)
+        if not urls:
+            raise ValueError("it names no address")
+        return ",".join(filter(None, map(cls._is_http_url, urls)))
+
+    @field_validator("model_base_url", "sub_model_base_url")
     @classmethod
     def _is_http_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):

@@ -13,6 +13,7 @@ from runtime.inference.errors import (
     SandboxBusyError,
     SandboxRefusedError,
     SandboxUnavailableError,
+    SandboxUnreachableError,
     SessionLostError,
 )
 from runtime.inference.sandbox_client import SandboxClient
@@ -22,6 +23,7 @@ from tests.runtime.inference.sandbox_process import SandboxProcess, run_sandbox
 from tests.runtime.inference.scripted_model import ScriptedModel
 
 DEADLINE = 60.0
+NOBODY = "http://127.0.0.1:9"
 
 
 @pytest.fixture
@@ -139,7 +141,7 @@ async def test_wrong_key_is_a_refusal_and_a_rotated_key_is_used_at_once(
 
 async def test_address_where_nothing_or_something_else_answers_is_unavailable(model: ScriptedModel) -> None:
     for url, said in [
-        ("http://127.0.0.1:9", "WASM_SERVICE_URL"),
+        (NOBODY, "WASM_SERVICE_URL"),
         (model.base_url, "without the protocol's error body"),
     ]:
         client = SandboxClient(url)
@@ -199,3 +201,47 @@ async def test_suspended_session_lives_as_long_as_the_watch_renews_it(tmp_path: 
             watching.cancel()
             await asyncio.wait([watching])
             await client.close()
+
+
+async def test_several_servers_hold_a_session_each_where_it_was_made(tmp_path: Path) -> None:
+    with run_sandbox(tmp_path) as process:
+        client = SandboxClient(f"{NOBODY},{process.url}", process.key_file)
+        try:
+            made = [(await client.create_session(SessionRequest(host_functions=["ask"]))).session_id for _ in range(4)]
+            for number, session in enumerate(made):
+                await run(client, session, f"x = {number}")
+            assert [(await run(client, session, "x")).result for session in made] == ["0", "1", "2", "3"]
+            assert (await client.touch([*made, "elsewhere"])).unknown == ["elsewhere"]
+            await client.put_text(made[0], "v", "kept")
+            assert await client.get_text(made[0], "v") == "kept"
+            await client.delete(made[0])
+            with pytest.raises(SessionLostError, match="make it anew"):
+                await run(client, made[0], "x")
+        finally:
+            await client.close()
+
+
+async def test_a_one_shot_cell_that_suspends_is_resumed_where_it_runs(tmp_path: Path) -> None:
+    with run_sandbox(tmp_path) as process:
+        client = SandboxClient(f"{NOBODY},{process.url}", process.key_file)
+        try:
+            reply = await client.execute(ExecuteRequest(code="ask()", host_functions=["ask"]))
+            assert reply.call is not None
+            answer = ResumeRequest(call_id=reply.call.id, result="answer")
+            assert (await client.resume(reply.session_id, answer)).result == "'answer'"
+            with pytest.raises(SessionLostError):
+                await client.resume(reply.session_id, answer)
+        finally:
+            await client.close()
+
+
+async def test_several_servers_of_which_none_is_there_are_unreachable() -> None:
+    client = SandboxClient(f"{NOBODY},http://127.0.0.1:10")
+    try:
+        for request in (client.create_session(SessionRequest()), client.execute(ExecuteRequest(code="1"))):
+            with pytest.raises(SandboxUnreachableError):
+                await request
+        with pytest.raises(SandboxUnreachableError):
+            await client.touch([])
+    finally:
+        await client.close()
