@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -19,31 +20,36 @@ KIBIBYTE: Final = 1024
 
 @dataclass(frozen=True)
 class Footprint:
-    """`sessions` as its metrics say; `rss_bytes` of the server alone; zombies are counted as processes too."""
+    """Sessions and spares as its metrics say; descriptors by what they are, and `rss_bytes`, of the server alone; zombies are
+    counted as processes too."""
 
     sessions: int
+    spares: int
     processes: int
     zombies: int
-    descriptors: int
+    descriptors: dict[str, int]
     rss_bytes: int
 
     @property
-    def countables(self) -> tuple[int, int, int, int]:
+    def countables(self) -> tuple[int, int, int, int, dict[str, int]]:
         """What must be as before to the last one; memory is kept by allocators and is compared with a margin."""
-        return self.sessions, self.processes, self.zombies, self.descriptors
+        return self.sessions, self.spares, self.processes, self.zombies, self.descriptors
 
-    def minus(self, earlier: Footprint) -> dict[str, int]:
+    def changes(self, earlier: Footprint) -> dict[str, str]:
+        """What is not as it was."""
         now, then = asdict(self), asdict(earlier)
-        return {name: now[name] - then[name] for name in now}
+        return {name: f"{then[name]} -> {now[name]}" for name in now if now[name] != then[name]}
 
 
 def take_footprint(pid: int, url: str) -> Footprint:
+    metrics = _metrics(url)
     below = descendants(pid)
     return Footprint(
-        sessions=_sessions(url),
+        sessions=sum(value for name, value in metrics.items() if name.startswith("wasm_sessions{")),
+        spares=metrics["wasm_spares"],
         processes=len(below),
         zombies=sum(_status(child, "State").startswith("Z") for child in below),
-        descriptors=len(os.listdir(f"/proc/{pid}/fd")),  # noqa: PTH208  # links that come and go
+        descriptors=_descriptors(pid),
         rss_bytes=int(_status(pid, "VmRSS").split()[0]) * KIBIBYTE,
     )
 
@@ -65,10 +71,28 @@ def settled_footprint(
     return found
 
 
-def _sessions(url: str) -> int:
+def _metrics(url: str) -> dict[str, int]:
+    """Its counts; what has a fraction is cut."""
     with urllib.request.urlopen(f"{url}/metrics", timeout=30) as response:  # noqa: S310  # our own http address
         lines = response.read().decode().splitlines()
-    return sum(int(float(line.rpartition(" ")[2])) for line in lines if line.startswith("wasm_sessions{"))
+    samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name: int(float(value)) for name, _, value in samples if value not in ("NaN", "+Inf")}
+
+
+def _descriptors(pid: int) -> dict[str, int]:
+    states = _tcp_states()
+    found: Counter[str] = Counter()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            kind, _, inode = str(link.readlink()).rstrip("]").partition(":[")
+            found[f"tcp {states[inode]}" if inode in states else kind] += 1
+    return dict(sorted(found.items()))
+
+
+def _tcp_states() -> dict[str, str]:
+    """The state of each TCP socket of this machine, as the kernel's number in hexadecimal, by inode."""
+    lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+    return {fields[9]: fields[3] for fields in map(str.split, lines)}
 
 
 def _status(pid: int, field: str) -> str:

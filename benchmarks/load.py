@@ -53,7 +53,7 @@ async def run(clients: int, seconds: float) -> dict[str, Any]:
     queue = int(clients * QUEUE_SHARE)
     with running_sandbox(spares=SPARES, max_queue=queue, max_sessions=MOST_SESSIONS) as (url, pid):
         await put_load(url, clients, min(WARM_UP_SECONDS, seconds / 2), Tally(), pid)
-        before = await asyncio.to_thread(settled_footprint, pid, url, lambda found: found.sessions == 0)
+        before = await asyncio.to_thread(settled_footprint, pid, url, _is_at_rest)
         tally = Tally()
         started = time.monotonic()
         memory = await put_load(url, clients, seconds, tally, pid)
@@ -74,9 +74,13 @@ async def run(clients: int, seconds: float) -> dict[str, Any]:
         "server_mb": memory,
         "before": asdict(before),
         "after": asdict(after),
-        "left_behind": after.minus(before),
+        "left_behind": after.changes(before),
         "problems": problems(tally, queue, before, after),
     }
+
+
+def _is_at_rest(found: Footprint) -> bool:
+    return found.sessions == 0 and found.spares == SPARES
 
 
 def problems(tally: Tally, queue: int, before: Footprint, after: Footprint) -> list[str]:
@@ -94,7 +98,7 @@ def problems(tally: Tally, queue: int, before: Footprint, after: Footprint) -> l
     if tally.without_retry_after:
         found.append(f"{tally.without_retry_after} refusals did not say when to come back")
     if after.countables != before.countables:
-        found.append(f"left behind: {after.minus(before)}")
+        found.append(f"left behind: {after.changes(before)}")
     if after.rss_bytes - before.rss_bytes > KEPT_BYTES:
         found.append(f"the server grew by {(after.rss_bytes - before.rss_bytes) / 1e6:.0f} MB")
     return found
@@ -111,7 +115,7 @@ def print_results(results: dict[str, Any]) -> None:
     print("\nserver memory during the load, MB: " + ", ".join(map(str, results["server_mb"])))
     print(f"{'':14} {'before':>14} {'after':>14}")
     for name, value in results["before"].items():
-        print(f"{name:14} {value:14,} {results['after'][name]:14,}")
+        print(f"{name:14} {value!s:>14} {results['after'][name]!s:>14}")
     for line in (*results["examples"], *(f"PROBLEM: {problem}" for problem in results["problems"])):
         print(line)
 
