@@ -20,8 +20,8 @@ KIBIBYTE: Final = 1024
 
 @dataclass(frozen=True)
 class Footprint:
-    """Sessions and spares as its metrics say; descriptors by what they are, and `rss_bytes`, of the server alone; zombies are
-    counted as processes too."""
+    """Sessions and spares as its metrics say; descriptors by what they are, and `rss_bytes`, of the server alone.
+    Zombies are counted as processes too."""
 
     sessions: int
     spares: int

@@ -90,7 +90,6 @@ class Server:
             loop.add_signal_handler(signum, self.stopping.set)
         apps: list[tuple[web.Application, int, ssl.SSLContext | None]] = [(self.app, self.port, self.tls)]
         self.app.on_response_prepare.append(self._close_while_stopping)
-        apps = [(self.app, self.port)]
         if self.metrics_port is None:
             add_operations(self.app, self.operations)
         else:
