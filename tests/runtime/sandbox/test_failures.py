@@ -9,10 +9,19 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from runtime.wire import ErrorCode, Status
+from runtime.wire import ErrorCode, HostCall, Status
 from tests.runtime.sandbox.client import SandboxClient, connect, new_id
 from tests.runtime.sandbox.eventually import eventually
-from tests.runtime.sandbox.processes import alive, cpu_ticks, descendants, descriptors, sessions_of, zombies, zygote_of
+from tests.runtime.sandbox.processes import (
+    alive,
+    cpu_ticks,
+    descendants,
+    descriptors,
+    sessions_of,
+    status,
+    zombies,
+    zygote_of,
+)
 from tests.runtime.sandbox.server import SandboxServer, run_server
 
 SPIN = "while True: pass"
@@ -179,16 +188,15 @@ async def test_a_cell_that_answers_in_the_loops_place_and_spins_on_is_stopped_al
     code = f"import os\nos.write(os.open('/host/door', os.O_RDWR), b'N{{\"status\": \"ok\"}}')\n{SPIN}"
     assert (await client.execute(code, session)).status is Status.OK
 
-    async def spins() -> bool:
-        before = cpu_ticks(sessions_of(server.pid))
-        await asyncio.sleep(0.3)
-        return cpu_ticks(sessions_of(server.pid)) > before + 10
+    def spins() -> bool:
+        return any(status(pid).get("State", "").startswith("R") for pid in sessions_of(server.pid))
 
-    async def rests() -> bool:
-        return not await spins()
+    def has_spun() -> bool:
+        return cpu_ticks(sessions_of(server.pid)) > before + 20
 
-    await eventually(spins)
-    await eventually(rests)
+    before = cpu_ticks(sessions_of(server.pid))
+    await eventually(has_spun)
+    await eventually(lambda: not spins())
     await client.delete(session)
     await eventually(lambda: not sessions_of(server.pid))
 
@@ -233,3 +241,82 @@ async def test_a_killed_server_leaves_no_process_behind() -> None:
             await asyncio.gather(spinning, return_exceptions=True)
         assert await server.ended() == -signal.SIGKILL
         await eventually(lambda: not alive(processes))
+
+
+async def sessions_of_every_kind(client: SandboxClient, server: SandboxServer) -> tuple[str, HostCall, list[str]]:
+    """(a suspended session, its call, the others: idle, parked, a branch of each state)."""
+    idle, parked = new_id("idle"), new_id("parked")
+    await client.execute("x = 1", parked)
+    await eventually(lambda: len(sessions_of(server.pid)) == 1)
+    suspended = (await client.create(host_functions=["ask"], prelude="x = 1")).session_id
+    call = (await client.execute("x = 2\nask()", suspended)).call
+    assert call is not None
+    await client.execute("x = 1", idle)
+    branches = [(await client.fork(source)).session_id for source in (idle, suspended)]
+    return suspended, call, [idle, parked, *branches]
+
+
+@pytest.fixture
+async def parking() -> AsyncIterator[tuple[SandboxClient, SandboxServer]]:
+    """A service that parks soon."""
+    with run_server(spares=0, park_seconds=0.5) as server:
+        async with connect(server) as client:
+            yield client, server
+
+
+async def test_a_killed_zygote_takes_suspended_parked_and_branched_sessions_along_and_each_says_so(
+    parking: tuple[SandboxClient, SandboxServer],
+) -> None:
+    client, server = parking
+    suspended, call, others = await sessions_of_every_kind(client, server)
+    processes = sessions_of(server.pid)
+    os.kill(zygote_of(server.pid), signal.SIGKILL)
+    await eventually(lambda: not alive(processes))
+    for session in others:
+        body = {"code": "x", "session_id": session, "create": False}
+        await client.refused(404, ErrorCode.SESSION_EXPIRED, "POST", "/execute", json=body)
+    body = {"call_id": call.id, "result": ""}
+    await client.refused(404, ErrorCode.SESSION_EXPIRED, "POST", f"/sessions/{suspended}/resume", json=body)
+
+
+async def test_a_killed_server_leaves_no_process_of_suspended_parked_or_branched_sessions(
+    parking: tuple[SandboxClient, SandboxServer],
+) -> None:
+    client, server = parking
+    await sessions_of_every_kind(client, server)
+    processes = descendants(server.pid)
+    server.process.kill()
+    assert await server.ended() == -signal.SIGKILL
+    await eventually(lambda: not alive(processes))
+
+
+async def test_a_zygote_that_does_not_answer_is_503_and_goes_on_when_it_can(
+    client: SandboxClient, server: SandboxServer
+) -> None:
+    session = new_id()
+    await client.execute("x = 1", session)
+    zygote = zygote_of(server.pid)
+    os.kill(zygote, signal.SIGSTOP)
+    try:
+        assert (await client.execute("x", session)).result == "1"  # a session that is there needs no zygote
+        await client.refused(503, ErrorCode.NOT_READY, "POST", "/execute", json={"code": "1"})
+    finally:
+        os.kill(zygote, signal.SIGCONT)
+    assert (await client.execute("40 + 2")).result == "42"
+
+
+async def test_a_head_that_is_stopped_in_a_cell_is_killed_at_its_deadline(
+    client: SandboxClient, server: SandboxServer
+) -> None:
+    session = new_id()
+    await client.execute("x = 1", session)
+    head, _ = await head_and_checkpoint(server)
+    running = asyncio.create_task(client.execute(SPIN, session, timeout=1))
+
+    async def runs() -> bool:
+        return (await client.describe(session)).state == "running"
+
+    await eventually(runs)
+    os.kill(head, signal.SIGSTOP)
+    assert (await running).status is Status.TIMEOUT
+    assert (await client.execute("x", session)).result == "1"
