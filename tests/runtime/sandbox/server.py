@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -47,16 +47,20 @@ class SandboxServer:
 
 @contextlib.contextmanager
 def run_server(
-    module: str = "runtime.sandbox", group: MemoryGroup | None = None, **settings: object
+    module: str = "runtime.sandbox",
+    group: MemoryGroup | None = None,
+    wrapper: Sequence[str] = (),
+    **settings: object,
 ) -> Iterator[SandboxServer]:
     """Ready when the block begins and ended after it. `settings` are SANDBOX_ variables in lower case; with `tls_dir`
-    a metrics port is needed too, where readiness is asked. `group` is the cgroup that it runs in."""
+    a metrics port is needed too, where readiness is asked. `group` is the cgroup that it runs in, `wrapper` a command
+    that becomes it."""
     with tempfile.TemporaryDirectory(prefix="sandbox-test-") as folder:
         keys, log = Path(folder) / "keys", Path(folder) / "log"
         write_keys(keys, KEYS)
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", module],
+                [*wrapper, sys.executable, "-m", module],
                 env={**os.environ, **_variables(keys, settings)},
                 stdout=output,
                 stderr=output,

@@ -7,37 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from runtime.sandbox.hardening import niceness
-from runtime.sandbox.weights import TICKS, yielding
-from runtime.wire import CellReply, Status
+from runtime.sandbox.weights import TICK_SECONDS, TICKS, yielding
+from runtime.wire import Status
 from tests.runtime.sandbox.client import SandboxClient, connect, new_id
 from tests.runtime.sandbox.eventually import eventually
-from tests.runtime.sandbox.processes import alive, cpu_ticks, descendants, nice, sessions_of, status
+from tests.runtime.sandbox.long_cell import BUSY, assert_gets_its_share, begin, ended, one_cpu, spin
+from tests.runtime.sandbox.processes import alive, descendants, nice, sessions_of, status
 from tests.runtime.sandbox.server import SandboxServer, run_server
-
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-BUSY = "while True: pass"
-
-
-def spin(millions: int) -> str:
-    """A cell that loops so often: ten million take about a third of a second of CPU."""
-    return f"for _ in range({millions}_000_000): pass"
-
-
-@contextlib.contextmanager
-def one_cpu() -> Iterator[None]:
-    """What is started within it runs on one CPU."""
-    mine = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(mine)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, mine)
 
 
 @pytest.fixture(scope="module")
@@ -52,47 +33,6 @@ def narrow_server() -> Iterator[SandboxServer]:
 async def narrow(narrow_server: SandboxServer) -> AsyncIterator[SandboxClient]:
     async with connect(narrow_server) as connected:
         yield connected
-
-
-class LongCell:
-    """A session with a cell that runs, and the process in which it does."""
-
-    def __init__(self, client: SandboxClient, session: str, code: str) -> None:
-        self._client = client
-        self._before = {pid: cpu_ticks({pid}) for pid in sessions_of(client.server.pid)}
-        self.session = session
-        self.reply = asyncio.create_task(client.execute(code, session))
-        self.pid = 0
-
-    def cpu(self) -> float:
-        """Seconds of CPU since the cell began."""
-        used = {pid: cpu_ticks({pid}) - self._before.get(pid, 0) for pid in sessions_of(self._client.server.pid)}
-        self.pid = max(used, key=lambda pid: used[pid])
-        return used[self.pid] / TICKS_PER_SECOND
-
-    async def until_old(self) -> None:
-        await eventually(lambda: self.cpu() > 1.1)
-
-
-async def begin(client: SandboxClient, code: str, session: str | None = None) -> LongCell:
-    """A cell of its own session, older than a second of CPU."""
-    session = session or new_id()
-    await client.execute("kept = 1", session)
-    long = LongCell(client, session, code)
-    await long.until_old()
-    return long
-
-
-async def assert_gets_its_share(client: SandboxClient, session: str, long: LongCell) -> None:
-    """A young cell of `session` and the old one want the same CPU: the old one gets less than half as much."""
-    before = cpu_ticks({long.pid})
-    reply = await client.execute(spin(15), session)
-    assert reply.status is Status.OK
-    assert (cpu_ticks({long.pid}) - before) / TICKS_PER_SECOND < reply.cpu_time / 2
-
-
-async def ended(long: LongCell) -> CellReply:
-    return await asyncio.wait_for(long.reply, 120)
 
 
 async def test_a_young_cell_gets_more_cpu_than_a_long_one(narrow: SandboxClient) -> None:
@@ -115,15 +55,27 @@ async def test_a_long_cell_that_waited_goes_on_to_its_end_and_its_sessions_next_
 
 
 async def test_a_cell_that_sleeps_makes_no_long_one_wait(narrow: SandboxClient) -> None:
-    long = await begin(narrow, BUSY)
-    sleeper = asyncio.create_task(narrow.execute("import time; time.sleep(0.5)", new_id()))
-    stopped = False
-    while not sleeper.done():
-        stopped = stopped or status(long.pid)["State"].startswith("T")
-        await asyncio.sleep(0.005)
-    assert not stopped
-    await narrow.interrupt(long.session)
-    await ended(long)
+    long, sleeper = await begin(narrow, BUSY), new_id()
+    sleeping = asyncio.create_task(narrow.execute("import time; time.sleep(60)", sleeper))
+
+    async def goes_on_for_long() -> bool:
+        """Longer than the ticks in which it would stand still, were the other one counted."""
+        for _ in range(4 * TICKS):
+            if status(long.pid)["State"].startswith("T"):
+                return False
+            await asyncio.sleep(TICK_SECONDS / 2)
+        return True
+
+    await eventually(lambda: is_running(narrow, sleeper))
+    await eventually(goes_on_for_long, deadline=20)
+    assert not sleeping.done()
+    for session in (long.session, sleeper):
+        await narrow.interrupt(session)
+    await asyncio.gather(ended(long), sleeping)
+
+
+async def is_running(client: SandboxClient, session: str) -> bool:
+    return b'"running"' in (await client.request("GET", f"/sessions/{session}")).body
 
 
 async def test_a_stopped_cell_is_killed_with_its_server() -> None:
