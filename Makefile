@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help demo test fuzz check clean guest pyodide images lock
+.PHONY: help demo test fuzz check clean guest pyodide images lock bench
 
 help: ## list the targets
 	@grep -hE '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -70,8 +70,24 @@ images: ## build rlm-operator/TARGET for each of TARGETS, tagged TAG, with docke
 	  echo "    rlm-operator/$$target:$(TAG)  $$($(IMAGE_TOOL) images --format '{{.Size}}' rlm-operator/$$target:$(TAG))"; \
 	done
 
+# pyeryx needs Python 3.12; with an older one it is left out, and the benchmark says so.
+PEERS_PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 "$$HOME"/.pyenv/versions/3.1[234]*/bin/python3; do \
+  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo "$$python" && exit; done; echo $(PYTHON))
+
+.peers/installed: benchmarks/peers/requirements.lock benchmarks/peers/node/package-lock.json
+	@echo "==> peers of the benchmark (.peers), by hash, with $(PEERS_PYTHON)"
+	@rm -rf .peers && $(PEERS_PYTHON) -m venv .peers/venv
+	@.peers/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/peers/requirements.lock
+	@if command -v npm >/dev/null; then cp -r benchmarks/peers/node .peers/node && cd .peers/node && npm ci --silent --no-audit --no-fund; \
+	  else echo '    no npm: without Pyodide (install Node 20)'; fi
+	@command -v bwrap >/dev/null || echo '    no bwrap: without bubblewrap (on Debian: apt-get install bubblewrap)'
+	@touch $@
+
+bench: guest .peers/installed ## the sandbox beside its peers, which are installed outside the project (BENCH_OPTIONS: --quick, --only …)
+	@$(BIN)/python -m benchmarks.sandbox $(BENCH_OPTIONS)
+
 clean: ## remove what was made in this folder, the virtual environment included
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	@rm -rf .venv .peers .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11
@@ -85,3 +101,4 @@ lock: ## write requirements.lock, and from it those of the images, anew from pyp
 	done
 	@printf 'hatchling\npackaging\n' | $(UV_COMPILE) --constraints requirements.lock - -o requirements/build.lock
 	@echo 'atheris<3.1' | $(UV_COMPILE) - -o requirements/fuzz.lock
+	@$(UV_COMPILE) benchmarks/peers/requirements.in -o benchmarks/peers/requirements.lock

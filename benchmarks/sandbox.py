@@ -25,15 +25,15 @@ from benchmarks.systems import NAMES, OURS
 from benchmarks.table import print_abouts, print_figures, print_programs, speed_figures
 
 ROOT: Final = Path(__file__).parents[1]
-PEERS_FOLDER: Final = ROOT / ".peers"
+PEERS: Final = ROOT / ".peers"  # where `make bench` installs them
 RESULTS: Final = Path(__file__).parent / "results" / "sandbox.json"
 
 
-def measure_system(name: str, plan: Plan) -> dict[str, Any]:
+def measure_system(name: str, plan: Plan, peers: Path) -> dict[str, Any]:
     """Its figures, or {"name", "missing"}: why it could not be measured."""
-    peers_python = PEERS_FOLDER / "venv" / "bin" / "python"
+    peers_python = peers / "venv" / "bin" / "python"
     python = str(peers_python) if name not in OURS and peers_python.exists() else sys.executable
-    env = {**os.environ, "BENCH_NODE_MODULES": str(PEERS_FOLDER / "node" / "node_modules")}
+    env = {**os.environ, "BENCH_NODE_MODULES": str(peers / "node" / "node_modules")}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         file = Path(folder) / "figures.json"
         command = [python, "-m", "benchmarks.measure", name, plan.dump(), str(file)]
@@ -43,18 +43,18 @@ def measure_system(name: str, plan: Plan) -> dict[str, Any]:
             return found
     sys.stderr.write(done.stderr)
     reason = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
-    missing = "ImportError" in reason or "ModuleNotFoundError" in reason
-    return {"name": name, "missing": f"{reason}; `make bench` installs the peers" if missing else reason}
+    is_absent = reason.startswith(("ImportError", "ModuleNotFoundError"))
+    return {"name": name, "missing": f"{reason}; `make bench` installs the peers" if is_absent else reason}
 
 
-def run(names: list[str], plan: Plan) -> dict[str, Any]:
+def run(names: list[str], plan: Plan, peers: Path) -> dict[str, Any]:
     machine = describe_machine()
     print("; ".join(f"{key} {value}" for key, value in machine.items()), flush=True)
     systems: list[dict[str, Any]] = []
     missing: list[dict[str, Any]] = []
     for name in names:
         print(f"measuring {name} ...", flush=True)
-        found = measure_system(name, plan)
+        found = measure_system(name, plan, peers)
         (missing if "missing" in found else systems).append(found)
     native: dict[str, Any] = next((system["programs"] for system in systems if system["name"] == "python3 -I"), {})
     for system in systems:
@@ -76,12 +76,13 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="few samples: whether it runs, not how fast")
     parser.add_argument("--only", default=",".join(NAMES), help=f"comma-separated, of {', '.join(NAMES)}")
+    parser.add_argument("--peers", type=Path, default=PEERS, help="where they are installed (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON (default: %(default)s)")
     arguments = parser.parse_args()
     names = arguments.only.split(",")
     if unknown := set(names) - set(NAMES):
         parser.error(f"--only: there is no {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    results = run(names, QUICK if arguments.quick else WHOLE)
+    results = run(names, QUICK if arguments.quick else WHOLE, arguments.peers)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print(f"\nwritten to {arguments.out}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.util
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from jupyter_client.manager import KernelManager
@@ -61,13 +64,20 @@ class Kernel(Session):
         return times
 
     def put(self, name: str, text: str) -> None:
-        """There is no door for data but the code."""
-        self.run(f"{name} = {text!r}")
+        """By a file: as code, 40 MB take minutes."""
+        with self._file() as file:
+            file.write_text(text, encoding="utf-8")
+            self.run(f"with open({str(file)!r}, encoding='utf-8') as _file: {name} = _file.read()")
 
     def get(self, name: str) -> str:
-        request = self._client.execute("", silent=True, user_expressions={"value": name})
-        value = self._reply(request)["content"]["user_expressions"]["value"]["data"]["text/plain"]
-        return str(ast.literal_eval(value))
+        with self._file() as file:
+            self.run(f"with open({str(file)!r}, 'w', encoding='utf-8') as _file: _ = _file.write({name})")
+            return file.read_text(encoding="utf-8")
+
+    @contextmanager
+    def _file(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            yield Path(folder) / "variable"
 
     def hang(self, seconds: float) -> None:
         request = self._client.execute("while True: pass", store_history=False)
