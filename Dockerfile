@@ -39,13 +39,13 @@ RUN /opt/rlm/bin/python -m runtime.sandbox.compile_guest --portable --folder /op
 # Packages of your own (docs/design/0010): PACKAGES="a b==1", or PACKAGES_FILE=requirements/FILE, and a NAME for pools.
 # The Python that bakes is the image's; pip and packaging are the build's.
 FROM sandbox-guest AS sandbox-files
+RUN /opt/rlm/bin/python -m runtime.sandbox.trim_guest --stdlib
+COPY requirements requirements
 ARG PACKAGES=""
 ARG PACKAGES_FILE=""
 ARG NAME=""
 ARG PRELOAD=""
 ARG BASE=stdlib
-COPY requirements requirements
-RUN /opt/rlm/bin/python -m runtime.sandbox.trim_guest --stdlib
 RUN if [ -n "$PACKAGES$PACKAGES_FILE" ]; then \
       export PYTHONPATH="$(/opt/build/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
       && /opt/rlm/bin/python -m runtime.sandbox.baking --folder /opt/rlm/guests --packages "$PACKAGES" \
@@ -53,13 +53,13 @@ RUN if [ -n "$PACKAGES$PACKAGES_FILE" ]; then \
     fi
 
 FROM sandbox-guest AS sandbox-scientific-files
+RUN /opt/rlm/bin/python -m runtime.sandbox.trim_guest
+COPY requirements requirements
 ARG PACKAGES=""
 ARG PACKAGES_FILE=""
 ARG NAME=""
 ARG PRELOAD=""
 ARG BASE=scientific
-COPY requirements requirements
-RUN /opt/rlm/bin/python -m runtime.sandbox.trim_guest
 RUN if [ -n "$PACKAGES$PACKAGES_FILE" ]; then \
       export PYTHONPATH="$(/opt/build/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
       && /opt/rlm/bin/python -m runtime.sandbox.baking --folder /opt/rlm/guests --packages "$PACKAGES" \

@@ -108,7 +108,8 @@ def test_a_service_asked_for_an_image_that_is_not_there_ends_with_a_line_that_li
         pass
     message = str(raised.value)
     assert "ended with status 2" in message
-    assert "SANDBOX_IMAGE: there is no guest image 'tolls': here are stdlib, scientific, tools" in message
+    assert "SANDBOX_IMAGE: there is no guest image 'tolls': here are stdlib, scientific, " in message
+    assert f"tools. Baked ones are NAME.guest in {tmp_path}" in message
 
 
 def test_a_service_whose_preloaded_module_cannot_be_imported_ends_with_its_error(tmp_path: Path) -> None:
