@@ -118,4 +118,4 @@ def test_a_service_whose_preloaded_module_cannot_be_imported_ends_with_its_error
     with pytest.raises(AssertionError) as raised, run_server(image="broken", guest_dir=tmp_path):
         pass
     assert "ended with status 1" in str(raised.value)
-    assert "broken.guest did not start: RuntimeError: needs a network" in str(raised.value)
+    assert "guest image broken did not start: RuntimeError: needs a network" in str(raised.value)
