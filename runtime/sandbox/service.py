@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from runtime.sandbox.admission import Admission
 from runtime.sandbox.audit import open_audit_log
 from runtime.sandbox.cells import Cells
 from runtime.sandbox.cpus import cpu_limit
-from runtime.sandbox.errors import ProcessError, RequestError
+from runtime.sandbox.errors import RequestError
 from runtime.sandbox.images import Image
 from runtime.sandbox.ledger import Ledger
 from runtime.sandbox.memory_guard import MemoryGuard
 from runtime.sandbox.memory_meter import find_meter
 from runtime.sandbox.metrics import SandboxMetrics
+from runtime.sandbox.preparation import prepare
 from runtime.sandbox.registry import Bounds, Registry
 from runtime.sandbox.reply_cache import ReplyCache
 from runtime.sandbox.session import Session, SessionOptions, State
@@ -55,8 +53,6 @@ from runtime.wire import (
 VARIABLE_COPIES: Final = 2  # of what is sent: the memory file here and the value in the guest
 DRAIN_POLL_SECONDS: Final = 0.05
 
-log = logging.getLogger(__name__)
-
 
 class SandboxService:
     def __init__(self, settings: SandboxSettings) -> None:
@@ -81,7 +77,7 @@ class SandboxService:
         settings = self.settings
         image = settings.guest_image
         self._not_ready = f"preparing guest image {image.name}"
-        program = await _prepare(image, settings.guest_dir)
+        program = await prepare(image, settings.guest_dir)
         self._not_ready = "starting the zygote"
         spawner = Spawner(
             ZygoteOptions(
@@ -398,20 +394,3 @@ def _ended_unless_run(registry: Registry, session: Session) -> Iterator[None]:
     except BaseException:
         registry.end(session)
         raise
-
-
-async def _prepare(image: Image, folder: Path) -> tuple[str, ...]:
-    """The program that starts sessions of `image`, with its first arguments. ProcessError if something is missing."""
-    command = [sys.executable, "-m", *image.preparation, "--folder", str(folder)]
-    log.info("preparing guest image", extra={"image": image.name, "folder": str(folder)})
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        out, err = await process.communicate()
-    except asyncio.CancelledError:
-        process.kill()
-        raise
-    if process.returncode != 0:
-        raise ProcessError(err.decode(errors="replace").strip() or f"{command[2]} ended with {process.returncode}")
-    return (*image.host, *out.decode().splitlines())
