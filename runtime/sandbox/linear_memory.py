@@ -11,10 +11,11 @@ import struct
 from collections.abc import Callable
 
 U32 = 0xFFFFFFFF
+MAX_IOVECS = 1024  # as on Linux: each takes the host's memory, which the guest's limit does not cover
 
 
 class OutOfBoundsError(Exception):
-    """A guest address lies outside the linear memory; WASI calls answer EFAULT."""
+    """A guest address lies outside the linear memory, or there are too many of them; WASI calls answer EFAULT."""
 
 
 class LinearMemory:
@@ -55,6 +56,8 @@ class LinearMemory:
 
     def iovecs(self, address: int, count: int) -> list[tuple[int, int]]:
         """The (address, length) pairs of a WASI iovec array."""
+        if count & U32 > MAX_IOVECS:
+            raise OutOfBoundsError(f"{count & U32} buffers in one call")
         raw = self.read(address, 8 * (count & U32))
         return list(struct.iter_unpack("<II", raw))
 

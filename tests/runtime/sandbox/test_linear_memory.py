@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.sandbox.linear_memory import OutOfBoundsError
+from runtime.sandbox.linear_memory import MAX_IOVECS, OutOfBoundsError
 from tests.runtime.sandbox.guest_memory import GuestMemory
 
 LENGTH = 1 << 16
@@ -56,6 +56,14 @@ def test_integers_are_little_endian_and_wrap() -> None:
     memory.write_u64(8, 1 << 64 | 5)
     assert memory.read(0, 4) == b"\xff" * 4
     assert memory.read(8, 8) == b"\x05" + b"\0" * 7
+
+
+def test_too_many_iovecs_are_refused() -> None:
+    memory = GuestMemory(length=1 << 16).memory
+    assert len(memory.iovecs(64, MAX_IOVECS)) == MAX_IOVECS
+    for count in (MAX_IOVECS + 1, -1):
+        with pytest.raises(OutOfBoundsError):
+            memory.iovecs(64, count)
 
 
 def test_iovecs_are_pairs_and_bounded() -> None:
