@@ -80,7 +80,7 @@ async def test_each_missing_hardening_measure_is_counted_and_named_by_the_readin
 @pytest.fixture
 async def narrow() -> AsyncIterator[SandboxClient]:
     """Of a service with one slot and three spares."""
-    with run_server(max_concurrent_executions=1, spares=3, idle_timeout_seconds=1, queue_timeout_seconds=60) as server:
+    with run_server(max_concurrent_executions=1, spares=3, idle_timeout_seconds=10, queue_timeout_seconds=60) as server:
         async with connect(server) as client:
             yield client
 
