@@ -53,12 +53,9 @@ class Landlock:
 
     def restrict(self) -> None:
         """Irrevocable, for this thread and what it starts; needs no_new_privs. Paths are looked up now."""
-        files, network, scope = LANDLOCK_RIGHTS[min(self.abi, max(LANDLOCK_RIGHTS))]
-        rights = struct.pack("<QQQ", files, network, scope & ~SCOPE_SIGNAL if self.signals else scope)
         libc = _libc()
-        # Trailing zero fields that an older kernel does not know are accepted by it (E2BIG only for set bits).
-        attributes = ctypes.create_string_buffer(rights, len(rights))
-        ruleset = libc.syscall(LANDLOCK_CREATE_RULESET, attributes, len(rights), 0)
+        attributes = _attributes(self.abi, signals=self.signals)
+        ruleset = libc.syscall(LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0)
         _check("landlock_create_ruleset", ruleset)
         for allowed, paths in ((READ_FILE, self.readable), (READ_FILE | EXECUTE, self.executable)):
             for path in paths:
@@ -74,7 +71,18 @@ class Landlock:
 def landlock() -> Landlock | None:
     """No rights at all; None where this kernel has no Landlock."""
     abi = _libc().syscall(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_CREATE_RULESET_VERSION)
-    return Landlock(abi) if abi >= 1 else None
+    if abi < 1:
+        return None
+    _attributes(abi, signals=False)  # here, so that not each session makes it anew
+    return Landlock(abi)
+
+
+@cache
+def _attributes(abi: int, *, signals: bool) -> bytes:
+    """struct landlock_ruleset_attr. Trailing zero fields that an older kernel does not know are accepted by it (E2BIG
+    only for set bits)."""
+    files, network, scope = LANDLOCK_RIGHTS[min(abi, max(LANDLOCK_RIGHTS))]
+    return struct.pack("<QQQ", files, network, scope & ~SCOPE_SIGNAL if signals else scope)
 
 
 @contextmanager
