@@ -62,7 +62,8 @@ async def test_bodies_of_many_slow_uploads_are_429_beyond_their_room_and_others_
 ) -> None:
     session = new_id()
     await client.execute("x = 1", session)
-    uploads = [await unfinished_upload(server, session) for _ in range(2 * ROOM // VARIABLE)]
+    targets = [(await client.create()).session_id for _ in range(2 * ROOM // VARIABLE)]
+    uploads = [await unfinished_upload(server, target) for target in targets]
     refusals = [asyncio.ensure_future(reader.read()) for reader, _ in uploads]
     await eventually(lambda: sum(refusal.done() for refusal in refusals) >= ROOM // VARIABLE - 1)
     assert bytes_of_bodies(server) <= ROOM
