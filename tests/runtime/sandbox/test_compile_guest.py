@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from runtime.sandbox.artifact import artifact_path, compile_artifact, engine_key, find_artifact
+from runtime.sandbox.compile_guest import MEMORY_PER_BYTE, check_memory
 from runtime.sandbox.engine import EngineError
-from runtime.sandbox.guest_image import GuestImage
+from runtime.sandbox.guest_image import STDLIB, GuestImage
 
 EMPTY_MODULE = b"\0asm\1\0\0\0"
 
@@ -68,3 +69,14 @@ def test_the_program_says_in_one_line_that_a_portable_guest_has_nowhere_to_go(un
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert str(unwritable) in done.stderr.splitlines()[-1]
+
+
+def test_a_container_too_small_to_compile_in_is_told_so_before_the_kernel_kills_it(image: GuestImage) -> None:
+    check_memory(image, len(EMPTY_MODULE) * MEMORY_PER_BYTE)
+    with pytest.raises(EngineError, match=r"guest image empty must be compiled.*raise its memory limit"):
+        check_memory(image, len(EMPTY_MODULE) * MEMORY_PER_BYTE - 1)
+
+
+def test_the_default_memory_of_a_pod_does_not_hold_the_compilation_of_the_real_guest() -> None:
+    with pytest.raises(EngineError, match=r"takes 2\.\d GB of memory, and this container may use 1\.1 GB"):
+        check_memory(STDLIB, 1 << 30)
