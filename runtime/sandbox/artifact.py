@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 from wasmtime import Config, Engine, Module, WasmtimeError
 from wasmtime import _ffi as ffi  # `Config` has no property for the target
@@ -22,6 +23,8 @@ from wasmtime import _ffi as ffi  # `Config` has no property for the target
 from runtime.sandbox.engine import OPTIONS_REVISION, EngineError, build_config
 from runtime.sandbox.guest_image import GuestImage
 from runtime.sandbox.wasm_sections import without_names
+
+READABLE: Final = 0o644  # by every user: a folder of guests is made by one and used by another
 
 
 def artifact_path(image: GuestImage, folder: Path, engine_key: str, *, portable: bool = False) -> Path:
@@ -70,6 +73,7 @@ def compile_artifact(image: GuestImage, folders: Sequence[Path], *, portable: bo
         serialized = Module(engine, module).serialize()
         with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
             file.write(serialized)
+            os.fchmod(file.fileno(), READABLE)
         Path(file.name).replace(path)
     except (WasmtimeError, OSError, ValueError) as error:
         raise EngineError(f"guest image {image.name} could not be compiled into {folder}: {error}") from error

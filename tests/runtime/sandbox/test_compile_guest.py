@@ -39,6 +39,10 @@ def test_a_portable_artifact_in_the_first_folder_is_taken_as_it_is(image: GuestI
     assert find_artifact(image, [tmp_path / "shipped", tmp_path / "cache"]) == shipped
 
 
+def test_an_artifact_can_be_read_by_every_user(image: GuestImage, tmp_path: Path) -> None:
+    assert compile_artifact(image, [tmp_path]).stat().st_mode & 0o777 == 0o644
+
+
 def test_an_artifact_of_this_cpu_is_preferred_to_a_portable_one(image: GuestImage, tmp_path: Path) -> None:
     compile_artifact(image, [tmp_path / "shipped"], portable=True)
     own = compile_artifact(image, [tmp_path / "cache"])
