@@ -174,3 +174,11 @@ def test_the_number_of_entries_is_bounded() -> None:
     with refused(Errno.NOSPC):
         for number in range(MAX_ENTRIES + 1):
             files.create(f"/tmp/{number}")
+
+
+def test_the_files_of_a_large_image_leave_a_guest_as_much_room_as_those_of_a_small_one() -> None:
+    files = FileSystem(
+        ["/tmp", "/lib"], frozenset({"/tmp"}), {f"/lib/{n}": memoryview(b"") for n in range(MAX_ENTRIES)}
+    )
+    files.create("/tmp/own")
+    assert files.file("/tmp/own") is not None
