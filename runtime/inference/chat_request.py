@@ -162,10 +162,11 @@ def _split_question(texts: list[str], given: str | None) -> tuple[str, list[str]
     if not long_parts:
         return texts[-1], texts[:-1]
     rest = [text for text in texts if len(text) <= LONG_PART]
-    return "\n\n".join(rest) or _excerpt_question(long_parts[-1]), long_parts
+    return "\n\n".join(rest) or excerpt_question(long_parts[-1]), long_parts
 
 
-def _excerpt_question(text: str) -> str:
+def excerpt_question(text: str) -> str:
+    """The question when a long text is all there is; child runs are asked in the same way."""
     return (
         f"The question is inside the context, a text of {len(text):,} characters, most likely at one of its ends.\n"
         f"{EXCERPT_HEADS[0]}\n{text[:EXCERPT]}\n\n"

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from runtime.inference.child_slots import ChildSlots
 from runtime.inference.llm import Models
 from runtime.inference.metrics import Metrics
 from runtime.inference.sandbox_client import SandboxClient
@@ -25,6 +26,7 @@ class Engine:
     models: Models
     sandbox: Sandbox
     metrics: Metrics
+    child_slots: ChildSlots
 
 
 @contextlib.asynccontextmanager
@@ -43,7 +45,7 @@ async def open_engine(settings: InferenceSettings, metrics: Metrics) -> AsyncIte
     watch = SandboxWatch(client)
     watching = asyncio.create_task(watch.run())
     try:
-        yield Engine(settings, models, Sandbox(client, watch), metrics)
+        yield Engine(settings, models, Sandbox(client, watch), metrics, ChildSlots(settings.max_child_runs))
     finally:
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -44,6 +44,7 @@ class _Event(BaseModel):
     run_id: str
     seq: int  # rises by one with every event of the run, from 0
     at: float  # unix seconds
+    node: int = 0  # which run of the tree says it: 0 is the root, child runs are numbered as they begin
 
 
 class RunStarted(_Event):
@@ -74,11 +75,36 @@ class CellStarted(_Event):
 
 
 class SubcallsStarted(_Event):
-    """The running cell asked the sub-model `count` prompts; each gets its own `subcall.completed`, in any order."""
+    """The running cell asked `count` prompts; each gets its own `subcall.completed`, in any order."""
 
     type: Literal["subcalls.started"] = "subcalls.started"
     iteration: int
     count: int
+    kind: Literal["llm", "rlm"] = "llm"  # plain completions, or child runs
+
+
+class ChildStarted(_Event):
+    """A child run begins; everything it does follows under its `node`, up to `child.completed`."""
+
+    type: Literal["child.started"] = "child.started"
+    parent: int  # node of the run whose code asked for it
+    index: int  # 0-based slot in its batch
+    depth: int  # from 1
+    model: str
+    prompt_chars: int
+    prompt_preview: str
+
+
+class ChildCompleted(_Event):
+    """With its answer's beginning, or with what the asking code sees instead."""
+
+    type: Literal["child.completed"] = "child.completed"
+    response_preview: str
+    iterations: int
+    sub_calls: int
+    usage: Usage
+    duration_s: float
+    error: str | None = None
 
 
 class SubcallCompleted(_Event):
@@ -92,6 +118,8 @@ class SubcallCompleted(_Event):
     usage: Usage
     duration_s: float
     error: str | None = None  # what the code saw instead of an answer, when the call failed
+    reused: bool = False  # an equal sub-call of this run was answered before: nothing was spent
+    child: int | None = None  # the node of the child run that answered
 
 
 class CellCompleted(_Event):
@@ -111,7 +139,8 @@ class RunCompleted(_Event):
     stop_reason: StopReason
     iterations: int
     sub_calls: int
-    usage: Usage  # root and all sub-calls together
+    usage: Usage  # root, children and all sub-calls together
+    usage_by_model: dict[str, Usage] = Field(default_factory=dict)
     duration_s: float
 
 
@@ -127,6 +156,8 @@ TrajectoryEvent = Annotated[
     | ModelCompleted
     | CellStarted
     | SubcallsStarted
+    | ChildStarted
+    | ChildCompleted
     | SubcallCompleted
     | CellCompleted
     | RunCompleted

@@ -21,6 +21,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 
 from runtime.inference.errors import ModelError
 from runtime.inference.metrics import Metrics
+from runtime.inference.prices import Prices, price_tokens
 from runtime.inference.prompts import Message
 from runtime.inference.settings import InferenceSettings
 from runtime.inference.usage import Usage
@@ -30,7 +31,7 @@ CALL_TIMEOUT: Final = 600.0  # seconds without a byte; the run's deadline is usu
 _CONNECT_TIMEOUT: Final = 10.0
 _NOT_WORTH_A_RETRY: Final = frozenset({400, 401, 403, 404, 422})
 
-Role = Literal["root", "sub"]
+Role = Literal["root", "child", "sub"]
 
 log = logging.getLogger(__name__)
 
@@ -71,11 +72,17 @@ class Models:
         """What `llm_query` asks when code names no model."""
         return self._settings.sub_model
 
-    async def ask_root(self, messages: Sequence[Message]) -> Completion:
-        """The root model's next turn. Raises ModelError when the endpoint keeps failing."""
-        model = self._settings.model_name
+    def refuse(self, model: str) -> str | None:
+        """Why code may not name this model; None when it may."""
+        if model in self._settings.sub_models:
+            return None
+        return f"model {model[:100]!r} is not one of: {', '.join(sorted(self._settings.sub_models))}"
+
+    async def ask_turn(self, messages: Sequence[Message], model: str, role: Literal["root", "child"]) -> Completion:
+        """The next turn of a run's own model. Raises ModelError when the endpoint keeps failing."""
+        endpoint = self._root if model == self._settings.model_name else self._sub
         try:
-            return await self._ask(self._root, "root", model, [_as_param(message) for message in messages])
+            return await self._ask(endpoint, role, model, [_as_param(message) for message in messages])
         except openai.OpenAIError as error:
             status = error.status_code if isinstance(error, openai.APIStatusError) else None
             raise ModelError(
@@ -87,14 +94,14 @@ class Models:
     async def ask_sub(self, prompt: str, model: str | None) -> Completion | SubCallFailure:
         """One plain completion for `llm_query`. Never raises for what the endpoint does."""
         name = model or self._settings.sub_model
-        if name not in self._settings.sub_models:
-            return SubCallFailure(f"model {name[:100]!r} is not one of: {', '.join(sorted(self._settings.sub_models))}")
+        if (refusal := self.refuse(name)) is not None:
+            return SubCallFailure(refusal)
         try:
-            return await self._ask(self._sub_endpoint(name), "sub", name, [{"role": "user", "content": prompt}])
+            return await self._ask(self._endpoint_of(name), "sub", name, [{"role": "user", "content": prompt}])
         except openai.OpenAIError as error:
             return SubCallFailure(_describe_failure(error))
 
-    def _sub_endpoint(self, model: str) -> _Endpoint:
+    def _endpoint_of(self, model: str) -> _Endpoint:
         """The root model keeps its own endpoint, also when code asks for it by name."""
         is_root = model == self._settings.model_name and model != self._settings.sub_model
         return self._root if is_root else self._sub
@@ -105,7 +112,7 @@ class Models:
         async with self._slots:
             with self._metrics.llm_call(model, role) as call:
                 try:
-                    completion = _read_reply(await endpoint.complete(model, messages))
+                    completion = _read_reply(await endpoint.complete(model, messages), model, self._settings.prices)
                 except openai.OpenAIError as error:
                     _log_failure(error, model, role)
                     raise
@@ -157,7 +164,7 @@ def _as_param(message: Message) -> ChatCompletionMessageParam:
     return {"role": "user", "content": message["content"]}
 
 
-def _read_reply(reply: object) -> Completion:
+def _read_reply(reply: object, model: str, prices: Prices) -> Completion:
     """The SDK does not check what an endpoint sends, so the reply may be anything. Lone surrogates, which JSON allows,
     have no UTF-8 form."""
     if not isinstance(reply, ChatCompletion) or not reply.choices or not reply.choices[0].message:
@@ -171,6 +178,7 @@ def _read_reply(reply: object) -> Completion:
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
             total_tokens=prompt_tokens + completion_tokens,
+            cost=price_tokens(prices, model, prompt_tokens, completion_tokens),
         ),
     )
 

@@ -8,9 +8,11 @@ in `prompts.py` and `observation.py`.
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from runtime.inference.events import CellCompleted, CellStarted, IterationStarted, ModelCompleted, StopReason
+from runtime.inference.llm import Completion
 from runtime.inference.observation import cap_stderr, cap_stdout, describe_cell
 from runtime.inference.parsing import FinalText, FinalVariable, Reply, parse_reply
 from runtime.inference.prompts import EMPTY_FINAL, LAST_CALL, NO_ACTION, Message, open_transcript
@@ -50,11 +52,9 @@ async def find_answer(run: Run) -> Answer:
 
 
 async def ask_root(run: Run, transcript: list[Message]) -> Reply:
-    """The root model's next turn, which joins the transcript without its reasoning."""
-    await run.attended.wait()
+    """The model's next turn, which joins the transcript without its reasoning."""
     started = time.monotonic()
-    completion = await run.models.ask_root(transcript)
-    run.usage += completion.usage
+    completion = await make_turn(run, transcript)
     run.say(
         ModelCompleted(
             **run.stamp(),
@@ -67,6 +67,17 @@ async def ask_root(run: Run, transcript: list[Message]) -> Reply:
     reply = parse_reply(completion.text)
     transcript.append(Message(role="assistant", content=reply.text))
     return reply
+
+
+async def make_turn(run: Run, transcript: list[Message]) -> Completion:
+    """One call of the run's own model. A child's is one of the tree's sub-calls, and shares their slots."""
+    run.budget.take_turn()
+    async with run.subcall_slots if run.depth else nullcontext():
+        await run.attended.wait()
+        with run.budget.reserve(run.model, sum(len(message["content"]) for message in transcript)):
+            completion = await run.models.ask_turn(transcript, run.model, "child" if run.depth else "root")
+    run.budget.charge(run.model, completion.usage)
+    return completion
 
 
 async def act(run: Run, reply: Reply) -> Turn:

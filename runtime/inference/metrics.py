@@ -67,6 +67,12 @@ class Metrics:
             buckets=_CALL_BUCKETS,
             registry=self.registry,
         )
+        self.llm_cost = Counter(
+            "rlm_llm_cost_dollars_total", "USD by the price table.", ["model", "role"], registry=self.registry
+        )
+        self.child_runs = Counter(
+            "rlm_child_runs_total", "Child runs, by outcome: ok or failed.", ["status"], registry=self.registry
+        )
         self.certificate_expiry = Gauge(EXPIRY_METRIC, EXPIRY_HELP, ["role"], registry=self.registry)
         self.budget_stops = Counter(
             "rlm_budget_stops_total", "Runs ended by a budget.", ["reason"], registry=self.registry
@@ -97,3 +103,4 @@ class LlmCall:
         tokens = self._metrics.llm_tokens
         tokens.labels(self._model, self._role, "prompt").inc(usage.prompt_tokens)
         tokens.labels(self._model, self._role, "completion").inc(usage.completion_tokens)
+        self._metrics.llm_cost.labels(self._model, self._role).inc(usage.cost or 0.0)

@@ -6,7 +6,8 @@ at the end of every cell. Everything lives in closures, so that the session's on
 names. Code in the session may break or forge all of it; the other end checks what it gets.
 
 What it says to the other end (JSON in text):
-    call  llm_query  {"prompts": [str, ...], "model": str | null} -> {"answers": [str, ...]}, same length and order
+    call  llm_query, rlm_query
+                         {"prompts": [str, ...], "model": str | null} -> {"answers": [str, ...]}, same length and order
     emit  rlm.answer     what `answer["content"]` holds so far, capped
     emit  rlm.final      the run is finished; the text is in the variable `__rlm_final__`
 """
@@ -28,6 +29,11 @@ def _install(namespace: dict[str, object], partial_cap: int = 20_000) -> None:
         """UTF-8 safe text: lone surrogates have no place in what is sent."""
         return str(value).encode("utf-8", "replace").decode("utf-8")
 
+    def to_texts(prompts: Iterable[str]) -> list[str]:
+        if isinstance(prompts, str):
+            raise TypeError("this takes a list of prompts; for a single one use llm_query or rlm_query")
+        return [to_text(prompt) for prompt in prompts]
+
     def say(message: str) -> None:
         print(message, file=sys.stderr)  # noqa: T201  # the model reads the cell's stderr
 
@@ -37,30 +43,28 @@ def _install(namespace: dict[str, object], partial_cap: int = 20_000) -> None:
             partial[0] = content
             sandbox.emit("rlm.answer", to_text(content[:partial_cap]))
 
-    def ask(prompts: list[str], model: str | None) -> list[str]:
+    def ask(name: str, prompts: list[str], model: str | None) -> list[str]:
         if not prompts:
             return []
         tell_partial()
-        answers = loads(sandbox.call("llm_query", dumps({"prompts": prompts, "model": model})))["answers"]
+        answers = loads(sandbox.call(name, dumps({"prompts": prompts, "model": model})))["answers"]
         return list(answers)
 
     def llm_query(prompt: str, model: str | None = None) -> str:
         """Ask the sub-model one prompt. A failure comes back as a string that begins with "Error: "."""
-        return ask([to_text(prompt)], model)[0]
+        return ask("llm_query", [to_text(prompt)], model)[0]
 
     def llm_query_batched(prompts: Iterable[str], model: str | None = None) -> list[str]:
         """Ask the sub-model many prompts at once. Same length and order; a failed slot begins with "Error: "."""
-        if isinstance(prompts, str):
-            raise TypeError("llm_query_batched takes a list of prompts; use llm_query for a single one")
-        return ask([to_text(prompt) for prompt in prompts], model)
+        return ask("llm_query", to_texts(prompts), model)
 
     def rlm_query(prompt: str, model: str | None = None) -> str:
-        """Ask a recursive run. At the largest depth this is llm_query."""
-        return llm_query(prompt, model)
+        """Ask a child run: it has this prompt as its context, and a REPL. At the largest depth this is llm_query."""
+        return ask("rlm_query", [to_text(prompt)], model)[0]
 
     def rlm_query_batched(prompts: Iterable[str], model: str | None = None) -> list[str]:
-        """Ask many recursive runs. At the largest depth this is llm_query_batched."""
-        return llm_query_batched(prompts, model)
+        """Ask many child runs at once, like llm_query_batched."""
+        return ask("rlm_query", to_texts(prompts), model)
 
     def user_names() -> list[str]:
         module = type(sys)

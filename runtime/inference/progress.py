@@ -5,6 +5,8 @@ from __future__ import annotations
 from runtime.inference.events import (
     CellCompleted,
     CellStarted,
+    ChildCompleted,
+    ChildStarted,
     IterationStarted,
     ModelCompleted,
     RunCompleted,
@@ -19,7 +21,9 @@ _CODE_LINES = 12
 
 
 def describe_progress(event: TrajectoryEvent) -> str | None:
-    """One or more lines; None for events that say nothing by themselves."""
+    """One or more lines; None for events that say nothing by themselves. Of child runs only begin and end are told."""
+    if event.node and not isinstance(event, ChildStarted | ChildCompleted):
+        return None
     match event:
         case RunStarted(context=context):
             return f"Context: {context.type}, {context.characters:,} characters."
@@ -27,8 +31,15 @@ def describe_progress(event: TrajectoryEvent) -> str | None:
             return f"Turn {iteration}: asking the model."
         case CellStarted(code=code):
             return "Running code:\n" + _first_lines(code)
+        case SubcallsStarted(count=count, kind="rlm"):
+            return f"The code asks {count:,} prompts of child runs."
         case SubcallsStarted(count=count):
             return f"The code asks the sub-model {count:,} prompts."
+        case ChildStarted(node=node, depth=depth):
+            return f"Child run {node} begins at depth {depth}."
+        case ChildCompleted(node=node, iterations=iterations, duration_s=seconds, error=error):
+            ended = f"failed: {error}" if error else f"answered after {iterations} turns"
+            return f"Child run {node} {ended} ({seconds:.1f} s)."
         case SubcallCompleted(index=index, error=str(error)):
             return f"Prompt {index} failed: {error}."
         case CellCompleted(status=status, execution_time=seconds, stdout=stdout):

@@ -30,7 +30,9 @@ Names that are there (reserved, do not assign other values to them):
   thousand characters, so give it a piece of the context and a precise question.
 - `llm_query_batched(prompts, model=None) -> list[str]`: many prompts at once, answered in the same order. Prefer it
   over a loop; a prompt that fails gives a string that begins with "Error: ".
-- `rlm_query`, `rlm_query_batched`: the same, for sub-questions that need work of their own.
+- `rlm_query(prompt, model=None) -> str`, `rlm_query_batched(prompts, model=None) -> list[str]`: the same, but each
+  prompt is answered by a model that has a REPL of its own with the prompt as its `context`. For pieces that need code
+  or several steps; it costs several calls each.
 - `SHOW_VARS() -> str`: names and types of your variables.
 
 How to work: look at the shape and a sample of the context first; use plain code (search, regular expressions,

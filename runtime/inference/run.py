@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TypedDict
@@ -15,10 +15,11 @@ from typing import TypedDict
 from runtime.inference.budget import Budget
 from runtime.inference.events import TrajectoryEvent
 from runtime.inference.llm import Models
+from runtime.inference.memo import Memo
 from runtime.inference.metrics import Metrics
+from runtime.inference.outcome import Outcome
 from runtime.inference.question import Question
 from runtime.inference.session import ReplSession
-from runtime.inference.usage import Usage
 
 
 @dataclass(frozen=True)
@@ -33,34 +34,48 @@ class Stamp(TypedDict):
     run_id: str
     seq: int
     at: float
+    node: int
 
 
 @dataclass
 class Narrator:
-    """Numbers a run's events and hands them to whoever listens."""
+    """Numbers the events of a run and its children, in one row, and hands them to whoever listens."""
 
     run_id: str
     listener: Callable[[TrajectoryEvent], None]
+    node: int = 0
     _numbers: count[int] = field(default_factory=count)
+    _nodes: count[int] = field(default_factory=lambda: count(1))
+
+    def open_child(self) -> Narrator:
+        """The narrator of a child run, under the next number."""
+        return Narrator(self.run_id, self.listener, next(self._nodes), self._numbers, self._nodes)
 
     def stamp(self) -> Stamp:
-        return Stamp(run_id=self.run_id, seq=next(self._numbers), at=time.time())
+        return Stamp(run_id=self.run_id, seq=next(self._numbers), at=time.time(), node=self.node)
 
     def say(self, event: TrajectoryEvent) -> None:
         self.listener(event)
 
 
+AskChild = Callable[["Run", int, str, str | None], Awaitable[Outcome]]
+"""Answers one `rlm_query` of a run: its slot in the batch, the prompt, the model that was named."""
+
+
 @dataclass
 class Run:
     question: Question
+    model: str  # of its own turns
+    depth: int  # 0 is the root
     session: ReplSession
     models: Models
     budget: Budget
     narrator: Narrator
     metrics: Metrics
-    subcall_slots: asyncio.Semaphore  # this run's share of the process's model calls
+    memo: Memo  # the tree's
+    ask_child: AskChild
+    subcall_slots: asyncio.Semaphore  # the tree's share of the process's model calls, held only while one is made
     attended: asyncio.Event  # cleared while nobody waits for the answer: then no new model call is begun
-    usage: Usage = field(default_factory=Usage)
     partial_answer: str | None = None
 
     def stamp(self) -> Stamp:

@@ -11,14 +11,15 @@ import logging
 import time
 
 from runtime.inference.budget import Budget, Limits
+from runtime.inference.children import Children
 from runtime.inference.engine import Engine
 from runtime.inference.errors import BudgetError, InferenceError
 from runtime.inference.events import RunCompleted, RunError, RunFailed, RunStarted
 from runtime.inference.loop import Answer, find_answer
+from runtime.inference.memo import Memo
 from runtime.inference.question import Question
 from runtime.inference.run import Caller, Narrator, Run
 from runtime.inference.session import open_session
-from runtime.inference.usage import Usage
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ async def run_question(
                 "status": status,
                 "iterations": budget.iterations,
                 "sub_calls": budget.subcalls,
+                "total_tokens": budget.usage.total_tokens,
+                "cost": budget.usage.cost,
                 "context_characters": question.summary.characters,
                 "duration_s": round(budget.elapsed, 3),
             },
@@ -74,11 +77,15 @@ async def _answer(
         ):
             run = Run(
                 question=question,
+                model=engine.settings.model_name,
+                depth=0,
                 session=session,
                 models=engine.models,
                 budget=budget,
                 narrator=narrator,
                 metrics=engine.metrics,
+                memo=Memo(),
+                ask_child=Children(engine.sandbox, engine.child_slots).ask,
                 subcall_slots=asyncio.Semaphore(max(1, engine.settings.max_concurrency // 2)),
                 attended=attended,
             )
@@ -89,7 +96,7 @@ async def _answer(
         raise _stopped(engine, budget.timed_out(), run) from error
     except BudgetError as error:
         raise _stopped(engine, error, run) from error.__cause__
-    return _build_completed(narrator, answer, budget, run.usage)
+    return _build_completed(narrator, answer, budget)
 
 
 def _stopped(engine: Engine, error: BudgetError, run: Run | None) -> BudgetError:
@@ -98,14 +105,15 @@ def _stopped(engine: Engine, error: BudgetError, run: Run | None) -> BudgetError
     return error
 
 
-def _build_completed(narrator: Narrator, answer: Answer, budget: Budget, usage: Usage) -> RunCompleted:
+def _build_completed(narrator: Narrator, answer: Answer, budget: Budget) -> RunCompleted:
     return RunCompleted(
         **narrator.stamp(),
         answer=answer.text,
         stop_reason=answer.stop_reason,
         iterations=budget.iterations,
         sub_calls=budget.subcalls,
-        usage=usage,
+        usage=budget.usage,
+        usage_by_model=dict(budget.usage_by_model),
         duration_s=budget.elapsed,
     )
 

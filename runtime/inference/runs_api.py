@@ -30,6 +30,7 @@ class RunReply(BaseModel):
     iterations: int
     sub_calls: int
     usage: Usage
+    usage_by_model: dict[str, Usage]
     duration_s: float
 
 

@@ -43,6 +43,8 @@ from runtime.wire import (
 FINAL_EVENT: Final = "rlm.final"
 PARTIAL_EVENT: Final = "rlm.answer"
 LLM_QUERY: Final = "llm_query"
+RLM_QUERY: Final = "rlm_query"
+HOST_FUNCTIONS: Final = (LLM_QUERY, RLM_QUERY)
 _FINAL_VARIABLE: Final = "__rlm_final__"
 _PIECE_CHARACTERS: Final = 16 * 1024 * 1024  # of one request, so that neither end holds a large context twice
 _CELL_TIMEOUT: Final = 30.0
@@ -73,7 +75,7 @@ async def open_session(sandbox: Sandbox, question: Question) -> AsyncIterator[Re
             SessionRequest(
                 session_id=session_id,
                 prelude=read_prelude(),
-                host_functions=[LLM_QUERY],
+                host_functions=list(HOST_FUNCTIONS),
                 checkpoint=CheckpointPolicy.IDLE,
             )
         )

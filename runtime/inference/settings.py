@@ -6,12 +6,13 @@ Loaded by `__main__` (and by `runtime.client.RLM_REPL`); everything else gets ty
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import AliasChoices, Field, field_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic import AliasChoices, Field, ValidationInfo, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from runtime.inference.budget import Limits
+from runtime.inference.prices import Price, parse_prices
 from runtime.inference.sandbox_servers import split_urls
 from runtime.settings import ServiceSettings
 
@@ -38,7 +39,17 @@ class InferenceSettings(ServiceSettings):
     served_model_name: str | None = Field(None, description="id in /v1/models; unset: the root model's name")
     allowed_models: str | None = Field(None, description="further models for llm_query(model=...), comma-separated")
     max_iterations: int = Field(30, ge=1, description="root model turns per run")
-    max_subcalls: int = Field(1000, ge=0, description="llm_query prompts per run")
+    max_subcalls: int = Field(1000, ge=0, description="model calls per run besides its own turns, children included")
+    max_depth: int = Field(1, ge=0, le=10, description="levels of child runs below a run; 0: rlm_query is llm_query")
+    max_child_runs: int = Field(16, ge=1, description="child runs at a time per level and process, each with a session")
+    max_tokens: int | None = Field(None, ge=1, description="tokens per run, children included; unset: no limit")
+    max_cost: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="USD per run by the price table; unset: no limit"
+    )
+    prices: Annotated[dict[str, Price], NoDecode] = Field(
+        {}, validate_default=True, description='USD per million tokens: {"model": {"input": 1.25, "output": 10}}'
+    )
+    reuse_answers: bool = Field(True, description="ask identical sub-calls of a run once")
     timeout_seconds: float = Field(3600, gt=0, allow_inf_nan=False, description="wall time per run")
     max_concurrency: int = Field(64, ge=1, description="LLM calls in flight per process")
     max_consecutive_errors: int = Field(5, ge=1, description="cells or replies in error in a row that end a run")
@@ -74,6 +85,21 @@ class InferenceSettings(ServiceSettings):
             raise ValueError(f"{value!r} is not an http:// or https:// address")
         return value.rstrip("/") if value else value
 
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _parse_prices(cls, value: object) -> object:
+        return parse_prices(value) if isinstance(value, str) else value
+
+    @field_validator("prices")
+    @classmethod
+    def _has_every_price_or_none(cls, prices: dict[str, Price], info: ValidationInfo) -> dict[str, Price]:
+        """A model without a price would spend nothing of `max_cost`, which callers may set too."""
+        named = [info.data.get("model_name"), info.data.get("sub_model_name"), *_split(info.data.get("allowed_models"))]
+        missing = sorted({name for name in named if name} - set(prices))
+        if missing and (prices or info.data.get("max_cost") is not None):
+            raise ValueError(f"cost is counted when every model has a price; add {', '.join(missing)}")
+        return prices
+
     @property
     def served_model(self) -> str:
         return self.served_model_name or self.model_name
@@ -85,8 +111,7 @@ class InferenceSettings(ServiceSettings):
     @property
     def sub_models(self) -> frozenset[str]:
         """Every model that code may name in `llm_query(model=...)`."""
-        further = (name.strip() for name in (self.allowed_models or "").split(","))
-        return frozenset({self.model_name, self.sub_model, *filter(None, further)})
+        return frozenset({self.model_name, self.sub_model, *_split(self.allowed_models)})
 
     @property
     def limits(self) -> Limits:
@@ -95,4 +120,13 @@ class InferenceSettings(ServiceSettings):
             max_subcalls=self.max_subcalls,
             timeout=self.timeout_seconds,
             max_consecutive_errors=self.max_consecutive_errors,
+            max_depth=self.max_depth,
+            max_tokens=self.max_tokens,
+            max_cost=self.max_cost,
+            reuse_answers=self.reuse_answers,
+            prices=self.prices,
         )
+
+
+def _split(names: str | None) -> list[str]:
+    return [name.strip() for name in (names or "").split(",") if name.strip()]

@@ -79,6 +79,8 @@ class TrajectoryView:
         self._drop_bar()
 
     def show(self, event: TrajectoryEvent) -> None:
+        if event.node:
+            return  # what a child run does by itself; its answer comes as a sub-call of the root
         match event:
             case RunStarted():
                 self._model = event.model
@@ -185,7 +187,8 @@ class TrajectoryView:
         panel = Panel(plain(event.answer, "bold"), title=f"answer{by}{best}", title_align="left", border_style="green")
         self._console.print(panel)
         counts = f"{count(event.iterations, 'turn')} · {count(event.sub_calls, 'sub-call')}"
-        self._line(f"{counts} · {tokens(event.usage)} · {event.duration_s:.1f} s")
+        cost = f" · {event.usage.cost:.4f} USD" if event.usage.cost is not None else ""
+        self._line(f"{counts} · {tokens(event.usage)}{cost} · {event.duration_s:.1f} s")
 
     def _drop_bar(self) -> None:
         if self._bar is not None:

@@ -15,6 +15,7 @@ from aiohttp import web
 
 PROMPT_TOKENS = 10
 COMPLETION_TOKENS = 3
+QUESTION = "How many?"  # what the tests ask
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,21 @@ class Recorded:
     def prompt(self) -> str:
         return self.messages[-1]["content"]
 
+    @property
+    def question(self) -> str:
+        """What the run whose turn this is was asked."""
+        return self.messages[1]["content"].partition("<question>\n")[2].partition("\n</question>")[0]
+
+
+TurnRule = Callable[[Recorded], Reply]
+
 
 class ScriptedModel:
     def __init__(self) -> None:
         self.replies: deque[Reply] = deque()
         self.sub_rule: SubRule = lambda prompt: f"re: {prompt}"
+        self.child_rule: TurnRule | None = None  # turns of runs that were asked anything but QUESTION
+        self.prompt_tokens = PROMPT_TOKENS
         self.requests: list[Recorded] = []
         self.hanging = 0  # calls that wait for their caller to hang up
         self.abandoned = 0  # calls whose caller did
@@ -113,10 +124,7 @@ class ScriptedModel:
         recorded = Recorded(body["model"], body["messages"], dict(request.headers))
         self.requests.append(recorded)
         await self._notify()
-        if recorded.is_root:
-            reply: Reply = self.replies.popleft() if self.replies else Failure(500, "script_ended")
-        else:
-            reply = self.sub_rule(recorded.prompt)
+        reply = self._next_turn(recorded) if recorded.is_root else self.sub_rule(recorded.prompt)
         match reply:
             case Hang():
                 return await self._hang()
@@ -125,11 +133,16 @@ class ScriptedModel:
                 return web.json_response(error, status=status, headers=headers)
             case Gate(opened, text):
                 await opened.wait()
-                return web.json_response(build_completion(recorded.model, text))
+                return web.json_response(build_completion(recorded.model, text, self.prompt_tokens))
             case Raw(text, content_type):
                 return web.Response(text=text, content_type=content_type)
             case str(text):
-                return web.json_response(build_completion(recorded.model, text))
+                return web.json_response(build_completion(recorded.model, text, self.prompt_tokens))
+
+    def _next_turn(self, recorded: Recorded) -> Reply:
+        if self.child_rule is not None and recorded.question != QUESTION:
+            return self.child_rule(recorded)
+        return self.replies.popleft() if self.replies else Failure(500, "script_ended")
 
     async def _hang(self) -> web.StreamResponse:
         self.hanging += 1
@@ -147,7 +160,7 @@ class ScriptedModel:
             self._changed.notify_all()
 
 
-def build_completion(model: str, text: str) -> dict[str, Any]:
+def build_completion(model: str, text: str, prompt_tokens: int = PROMPT_TOKENS) -> dict[str, Any]:
     return {
         "id": "chatcmpl-scripted",
         "object": "chat.completion",
@@ -155,8 +168,8 @@ def build_completion(model: str, text: str) -> dict[str, Any]:
         "model": model,
         "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
         "usage": {
-            "prompt_tokens": PROMPT_TOKENS,
+            "prompt_tokens": prompt_tokens,
             "completion_tokens": COMPLETION_TOKENS,
-            "total_tokens": PROMPT_TOKENS + COMPLETION_TOKENS,
+            "total_tokens": prompt_tokens + COMPLETION_TOKENS,
         },
     }

@@ -73,7 +73,7 @@ async def test_dropped_stream_ends_all_sub_calls(
     service: Service, sandbox: SandboxProcess, model: ScriptedModel
 ) -> None:
     model.sub_rule = lambda _: Hang()
-    model.enqueue("```repl\nllm_query_batched(['p'] * 20)\n```")
+    model.enqueue("```repl\nllm_query_batched([f'p{i}' for i in range(20)])\n```")
     async with streaming(service):
         await model.until(lambda scripted: scripted.hanging == 2)  # half of the process's four
     await model.until(lambda scripted: scripted.abandoned == 2)
@@ -94,7 +94,7 @@ async def test_calls_in_flight_are_capped_over_all_runs(
     service: Service, sandbox: SandboxProcess, model: ScriptedModel
 ) -> None:
     model.sub_rule = lambda _: Hang()
-    model.enqueue(*["```repl\nllm_query_batched(['p'] * 20)\n```"] * 3)
+    model.enqueue(*["```repl\nllm_query_batched([f'p{i}' for i in range(20)])\n```"] * 3)
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(2):
             await stack.enter_async_context(streaming(service))

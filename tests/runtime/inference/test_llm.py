@@ -27,7 +27,7 @@ async def other_model() -> AsyncIterator[ScriptedModel]:
 async def ask_both(settings: InferenceSettings) -> None:
     models = Models(settings, Metrics())
     try:
-        await models.ask_root(ASK)
+        await models.ask_turn(ASK, "m", "root")
         assert isinstance(await models.ask_sub("p", None), Completion)
     finally:
         await models.close()
@@ -81,12 +81,12 @@ async def test_rotated_key_is_used_at_the_next_call(model: ScriptedModel, tmp_pa
     models = Models(settings, Metrics())
     try:
         model.enqueue("r", "r")
-        await models.ask_root(ASK)
+        await models.ask_turn(ASK, "m", "root")
         key_file.write_text("new")
-        await models.ask_root(ASK)
+        await models.ask_turn(ASK, "m", "root")
         assert keys_seen(model) == ["Bearer old", "Bearer new"]
         key_file.unlink()
         with pytest.raises(ModelError):
-            await models.ask_root(ASK)
+            await models.ask_turn(ASK, "m", "root")
     finally:
         await models.close()

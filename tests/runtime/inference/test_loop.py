@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -15,45 +12,14 @@ from runtime.inference.events import (
     IterationStarted,
     ModelCompleted,
     RunCompleted,
-    RunFailed,
     RunStarted,
     SubcallCompleted,
     SubcallsStarted,
-    TrajectoryEvent,
-    parse_event,
 )
 from runtime.wire import Status
+from tests.runtime.inference.asking import answer, failure, repl, run
 from tests.runtime.inference.scripted_model import COMPLETION_TOKENS, PROMPT_TOKENS, Failure, Raw, Reply, ScriptedModel
 from tests.runtime.inference.service import API_KEY, Service
-
-
-def repl(code: str) -> str:
-    return f"Let me see.\n```repl\n{code}\n```"
-
-
-async def run(service: Service, **body: Any) -> list[TrajectoryEvent]:
-    """Every event of one run."""
-    asked = io.BytesIO(json.dumps({"query": "How many?", "stream": True, **body}).encode())
-    async with service.http.post(f"{service.url}/rlm/v1/runs", data=asked) as response:
-        assert response.status == 200, await response.text()
-        assert response.content_type == "text/event-stream"
-        stream = await response.read()
-    events = [parse_event(line[6:]) for line in stream.split(b"\n") if line.startswith(b"data: ")]
-    assert [event.seq for event in events] == list(range(len(events)))
-    assert len({event.run_id for event in events}) == 1
-    return events
-
-
-async def answer(service: Service, **body: Any) -> str:
-    last = (await run(service, **body))[-1]
-    assert isinstance(last, RunCompleted), last
-    return last.answer
-
-
-async def failure(service: Service, **body: Any) -> RunFailed:
-    last = (await run(service, **body))[-1]
-    assert isinstance(last, RunFailed), last
-    return last
 
 
 async def test_run_with_sub_calls_tells_its_whole_trajectory(service: Service, model: ScriptedModel) -> None:
@@ -265,7 +231,9 @@ async def test_forged_final_event_is_no_answer(service: Service, model: Scripted
 
 
 async def test_sub_calls_above_the_budget_are_not_made_and_end_the_run(service: Service, model: ScriptedModel) -> None:
-    model.enqueue(repl("answer['content'] = 'half'\nllm_query_batched(['p'] * 3)\nllm_query_batched(['q'] * 4)"))
+    model.enqueue(
+        repl("answer['content'] = 'half'\nllm_query_batched(['p1', 'p2', 'p3'])\nllm_query_batched(['q'] * 4)")
+    )
     failed = await failure(service, options={"max_subcalls": 5})
     assert failed.error.code == "max_subcalls"
     assert failed.partial_answer == "half"

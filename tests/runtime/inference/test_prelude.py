@@ -37,6 +37,7 @@ class StandInGuest:
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
         self.calls: list[dict[str, Any]] = []
+        self.functions: list[str] = []
         self.hooks: list[Callable[[], None]] = []
         self.names: dict[str, Any] = {"__name__": "__main__"}
 
@@ -46,7 +47,8 @@ class StandInGuest:
         return module
 
     def _call(self, name: str, payload: str) -> str:
-        assert name == "llm_query"
+        assert name in {"llm_query", "rlm_query"}
+        self.functions.append(name)
         self.calls.append(json.loads(payload))
         return json.dumps({"answers": [f"re: {prompt}" for prompt in self.calls[-1]["prompts"]]})
 
@@ -180,6 +182,7 @@ def test_llm_query_sends_one_prompt_and_returns_its_answer(guest: StandInGuest) 
         {"prompts": ["r"], "model": "m"},
         {"prompts": ["5"], "model": None},
     ]
+    assert guest.functions == ["llm_query", "rlm_query", "llm_query"]
 
 
 def test_llm_query_batched_keeps_length_and_order(guest: StandInGuest) -> None:
