@@ -151,10 +151,13 @@ async def put_variable(request: web.Request) -> web.Response:
     return _json(await service.put_variable(request[OWNER], session_id, name, length, receive))
 
 
-async def get_variable(request: web.Request) -> web.Response:
-    variable = await request.app[SERVICE].get_variable(request[OWNER], _session_id(request), _variable(request))
-    content_type = "application/json" if variable.kind == "json" else "text/plain"
-    return web.Response(body=variable.data, content_type=content_type, charset="utf-8")
+async def get_variable(request: web.Request) -> web.StreamResponse:
+    service, outbox = request.app[SERVICE], request.app[OUTBOX]
+    async with outbox.room(service.settings.variable_bytes) as delivery:
+        variable = await service.get_variable(request[OWNER], _session_id(request), _variable(request))
+        content_type = "application/json" if variable.kind == "json" else "text/plain"
+        head = web.Response(content_type=content_type, charset="utf-8")
+        return await outbox.deliver(delivery, request, head, variable.data)
 
 
 @web.middleware

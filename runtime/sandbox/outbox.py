@@ -7,60 +7,100 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
 
+from runtime.sandbox.errors import RequestError
+from runtime.wire import ErrorCode
+
 SMALL: Final = 64 << 10  # what the sockets' own buffers take
 PIECE: Final = 256 << 10
+POLL_SECONDS: Final = 0.02
 
 log = logging.getLogger(__name__)
 
 
-class Outbox:
-    """At most `capacity` bytes wait, each reply for at most `seconds`; then the connection is closed, beginning with
-    the one that has waited longest."""
+@dataclass(eq=False)
+class Delivery:
+    """`size` bytes of room for one reply. Its time runs from the first byte that is sent."""
 
-    def __init__(self, capacity: int, seconds: float) -> None:
+    size: int
+    sent: int = 0
+    started: float | None = None
+    transport: asyncio.BaseTransport | None = None
+
+
+class Outbox:
+    """At most `capacity` bytes are on their way and no reply takes longer than `seconds`. While others wait for room, a
+    client that has read for `patience` seconds with less than `pace` bytes a second is cut off."""
+
+    def __init__(self, capacity: int, seconds: float, patience: float = 5.0, pace: float = 1 << 20) -> None:
         self._capacity = capacity
         self._seconds = seconds
-        self._waiting: dict[asyncio.BaseTransport, int] = {}
+        self._patience = patience
+        self._pace = pace
+        self._deliveries: set[Delivery] = set()
+
+    @asynccontextmanager
+    async def room(self, size: int) -> AsyncIterator[Delivery]:
+        """Wait for room for a reply of at most `size` bytes, before it is made. RequestError: 429 if there is none."""
+        delivery = Delivery(min(size, self._capacity))
+        try:
+            async with asyncio.timeout(self._seconds):
+                while delivery.size + sum(other.size for other in self._deliveries) > self._capacity:
+                    self._cut_off_slow_readers()
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            message = "replies that were asked for before fill the room for replies; try again later"
+            raise RequestError(ErrorCode.QUEUE_TIMEOUT, message) from None
+        self._deliveries.add(delivery)
+        try:
+            yield delivery
+        finally:
+            self._deliveries.discard(delivery)
 
     async def send(self, request: web.Request, response: web.Response) -> web.StreamResponse:
         """`response`, or what was sent of it in pieces if it is large."""
         body = response.body
-        transport = request.transport
-        if not isinstance(body, bytes) or len(body) <= SMALL or transport is None:
+        if not isinstance(body, bytes) or len(body) <= SMALL:
             return response
-        self._waiting[transport] = len(body)
-        self._make_room()
+        async with self.room(len(body)) as delivery:
+            return await self.deliver(delivery, request, response, body)
+
+    async def deliver(
+        self, delivery: Delivery, request: web.Request, response: web.Response, body: bytes
+    ) -> web.StreamResponse:
+        """Send `body` with the head of `response` in the room that it has."""
+        delivery.transport, delivery.started = request.transport, time.monotonic()
+        streamed = web.StreamResponse(status=response.status, headers=response.headers)
+        streamed.content_length = len(body)
         try:
             async with asyncio.timeout(self._seconds):
-                return await _send_in_pieces(request, response, memoryview(body))
+                await streamed.prepare(request)
+                for start in range(0, len(body), PIECE):
+                    await streamed.write(memoryview(body)[start : start + PIECE])
+                    delivery.sent = start
+                await streamed.write_eof()
         except TimeoutError:
-            _cut_off(transport)
+            _cut_off(delivery)
             raise
-        finally:
-            self._waiting.pop(transport, None)
+        return streamed
 
-    def _make_room(self) -> None:
-        while sum(self._waiting.values()) > self._capacity and len(self._waiting) > 1:
-            oldest = next(iter(self._waiting))
-            del self._waiting[oldest]
-            _cut_off(oldest)
-
-
-async def _send_in_pieces(request: web.Request, response: web.Response, body: memoryview) -> web.StreamResponse:
-    streamed = web.StreamResponse(status=response.status, headers=response.headers)
-    streamed.content_length = len(body)
-    await streamed.prepare(request)
-    for start in range(0, len(body), PIECE):
-        await streamed.write(body[start : start + PIECE])
-    await streamed.write_eof()
-    return streamed
+    def _cut_off_slow_readers(self) -> None:
+        now = time.monotonic()
+        for delivery in list(self._deliveries):
+            taken = 0.0 if delivery.started is None else now - delivery.started
+            if taken > self._patience and delivery.sent < taken * self._pace:
+                self._deliveries.discard(delivery)
+                _cut_off(delivery)
 
 
-def _cut_off(transport: asyncio.BaseTransport) -> None:
+def _cut_off(delivery: Delivery) -> None:
     log.warning("a client did not read its reply; its connection is closed")
-    if isinstance(transport, asyncio.WriteTransport):
-        transport.abort()
+    if isinstance(delivery.transport, asyncio.WriteTransport):
+        delivery.transport.abort()

@@ -10,7 +10,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from runtime.sandbox.errors import RequestError
 from runtime.sandbox.outbox import SMALL, Outbox
+from runtime.wire import ErrorCode
 from tests.runtime.sandbox.eventually import eventually
 
 LARGE = 32 << 20  # much more than the sockets hold
@@ -77,14 +79,32 @@ async def test_a_client_that_does_not_read_is_cut_off_in_time() -> None:
         assert len(await rest(reader)) < LARGE
 
 
-async def test_with_too_much_unread_the_oldest_reply_makes_place() -> None:
+async def test_while_others_wait_a_reply_that_is_read_too_slowly_makes_place() -> None:
+    service = Service(Outbox(LARGE, SECONDS, patience=0.2))
+    async with service.running() as ask:
+        slow, _ = await ask(LARGE)
+        reader, _ = await ask(LARGE)
+        assert len(await rest(reader)) > LARGE  # with its headers
+        assert len(await rest(slow)) < LARGE
+
+
+async def test_many_who_read_at_once_get_their_replies_one_after_the_other() -> None:
     service = Service(Outbox(2 * LARGE, SECONDS))
     async with service.running() as ask:
-        oldest, _ = await ask(LARGE)
-        second, _ = await ask(LARGE)
-        assert service.sending == 2
-        third, _ = await ask(LARGE)
-        await eventually(lambda: service.sending == 2)
-        assert len(await rest(oldest)) < LARGE
-        for reader in (second, third):
-            assert len(await rest(reader)) > LARGE  # with its headers
+
+        async def read() -> int:
+            reader, _ = await ask(LARGE)
+            return len(await rest(reader))
+
+        assert all(size > LARGE for size in await asyncio.gather(*(read() for _ in range(8))))
+
+
+async def test_without_room_in_time_a_request_is_429() -> None:
+    outbox = Outbox(LARGE, 0.1)
+    async with outbox.room(LARGE):
+        with pytest.raises(RequestError) as refused:
+            async with outbox.room(1):
+                pass
+    assert (refused.value.code, refused.value.status) == (ErrorCode.QUEUE_TIMEOUT, 429)
+    async with outbox.room(10 * LARGE):  # more than there is: what there is
+        pass
