@@ -88,7 +88,7 @@ async def act(run: Run, reply: Reply) -> Turn:
         cell = await run_cell(run, code)
         if (answer := await run.session.final_answer(cell)) is not None:
             return Turn(answer, "", ok=True)
-        shown.append(describe_cell(number, cell))
+        shown.append(describe_cell(number, cell, run.mark))
         if cell.status is not Status.OK:
             if left := len(reply.blocks) - number:
                 shown.append(f"The {left} code blocks after it were not run.")
@@ -99,7 +99,7 @@ async def act(run: Run, reply: Reply) -> Turn:
         case FinalVariable(name):
             cell = await run_cell(run, name_variable(name))
             answer = await run.session.final_answer(cell)
-            return Turn(answer, "\n\n".join([*shown, describe_cell(len(shown) + 1, cell)]), ok=False)
+            return Turn(answer, "\n\n".join([*shown, describe_cell(len(shown) + 1, cell, run.mark)]), ok=False)
     if reply.empty_final:
         return Turn(None, "\n\n".join([*shown, EMPTY_FINAL]), ok=False)
     return Turn(None, "\n\n".join(shown) or NO_ACTION, ok=bool(shown))

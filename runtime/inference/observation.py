@@ -1,7 +1,8 @@
 """What the root model is shown of a cell that ran.
 
 Pure text building; called by the loop. Output is cut to head and tail with its true length said, and stderr has a share
-of its own, so that a long stdout cannot hide it.
+of its own, so that a long stdout cannot hide it. What code prints may be text of the context that pretends to be the
+loop or the user: it stands between tags with a number that nobody in the session knows.
 """
 
 from __future__ import annotations
@@ -42,9 +43,17 @@ def cap_stdout(reply: CellReply) -> str:
     return cap_text(reply.stdout, CELL_CHARACTERS - min(len(reply.stderr), STDERR_CHARACTERS))
 
 
-def describe_cell(number: int, reply: CellReply) -> str:
-    """One block's outcome for the root model; `number` counts the blocks of this turn from 1."""
-    parts = [f"Code block {number} {_ENDED[reply.status]}{_rollback_note(reply)} ({reply.execution_time:.2f} s)."]
+def describe_cell(number: int, reply: CellReply, mark: str) -> str:
+    """One block's outcome for the root model; `number` counts the blocks of this turn from 1, `mark` is the run's."""
+    outcome = f"Code block {number} {_ENDED[reply.status]}{_rollback_note(reply)} ({reply.execution_time:.2f} s)."
+    parts = _describe_output(reply)
+    if not parts:
+        return f"{outcome}\nIt printed nothing."
+    return "\n".join([outcome, f"<output {mark}>", *parts, f"</output {mark}>"])
+
+
+def _describe_output(reply: CellReply) -> list[str]:
+    parts: list[str] = []
     if reply.stdout:
         parts.append(f"stdout:\n{cap_stdout(reply)}{_cut_note(reply.stdout_truncated)}")
     if reply.result is not None:
@@ -54,9 +63,7 @@ def describe_cell(number: int, reply: CellReply) -> str:
     if reply.error is not None:
         where = f" (line {reply.error.line})" if reply.error.line is not None else ""
         parts.append(f"error: {reply.error.type}: {cap_text(reply.error.message, STDERR_CHARACTERS)}{where}")
-    if len(parts) == 1:
-        parts.append("It printed nothing.")
-    return "\n".join(parts)
+    return parts
 
 
 def _rollback_note(reply: CellReply) -> str:

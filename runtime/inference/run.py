@@ -6,6 +6,7 @@ Made by `runner.py`, which owns its session and its end.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -77,6 +78,9 @@ class Run:
     subcall_slots: asyncio.Semaphore  # the tree's share of the process's model calls, held only while one is made
     attended: asyncio.Event  # cleared while nobody waits for the answer: then no new model call is begun
     partial_answer: str | None = None
+    mark: str = field(
+        default_factory=lambda: secrets.token_hex(4)
+    )  # tells output from what only pretends to be the loop
 
     def stamp(self) -> Stamp:
         return self.narrator.stamp()

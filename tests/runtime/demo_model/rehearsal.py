@@ -46,7 +46,7 @@ class Rehearsal:
             self.turns += 1
             reply = parse_reply(self._complete(transcript))
             transcript.append(Message(role="assistant", content=reply.text))
-            shown = [describe_cell(1, self._execute(code, namespace)) for code in reply.blocks]
+            shown = [describe_cell(1, self._execute(code, namespace), "0000") for code in reply.blocks]
             match reply.final:
                 case FinalText(answer):
                     return answer
