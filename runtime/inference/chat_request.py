@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from runtime.inference.answer_format import ResponseFormat
 from runtime.inference.errors import InvalidRequestError
 from runtime.inference.options import RunOptions
 from runtime.inference.question import Context, Question, TextContext, Turn, build_context
@@ -56,10 +57,6 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class ResponseFormat(BaseModel):
-    type: str
-
-
 class ChatRequest(BaseModel):
     """What this endpoint reads of OpenAI's request."""
 
@@ -102,6 +99,7 @@ class ChatRequest(BaseModel):
             history=history,
             instructions=instructions,
             max_answer_tokens=self.answer_tokens,
+            answer_format=self.response_format.build() if self.response_format else None,
         )
 
     def _system_texts(self) -> list[str]:
@@ -114,7 +112,6 @@ class ChatRequest(BaseModel):
             "top_logprobs": bool(self.top_logprobs),
             "tools": bool(self.tools),
             "functions": bool(self.functions),
-            "response_format": self.response_format is not None and self.response_format.type != "text",
         }
         for param, is_asked in refused.items():
             if is_asked:

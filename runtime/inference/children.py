@@ -21,7 +21,7 @@ from runtime.inference.events import ChildCompleted, ChildStarted
 from runtime.inference.loop import find_answer
 from runtime.inference.outcome import Outcome, build_failure
 from runtime.inference.question import Question, TextContext
-from runtime.inference.run import Narrator, Run
+from runtime.inference.run import Narrator, Run, make_mark
 from runtime.inference.session import Sandbox, open_session
 from runtime.inference.subcalls import PREVIEW_CHARACTERS
 
@@ -86,6 +86,7 @@ class Children:
                         budget=budget,
                         narrator=narrator,
                         partial_answer=None,
+                        mark=make_mark(),
                     )
                 )
         except BudgetError as error:

@@ -9,8 +9,8 @@
     │   ├── MethodNotAllowedError    405 method_not_allowed
     │   └── TooLargeError            413 too_large
     ├── RunError                     the run ended without an answer
-    │   ├── BudgetError              422 max_subcalls | max_tokens | max_cost | max_consecutive_errors, 504 timeout;
-    │   │                            not worth a retry
+    │   ├── BudgetError              422 max_iterations | max_subcalls | max_tokens | max_cost |
+    │   │                            max_consecutive_errors, 504 timeout; not worth a retry
     │   ├── ContextTooLargeError     413 context_too_large: the sandbox cannot hold the context
     │   ├── AnswerTooLargeError      422 answer_too_large
     │   ├── SandboxUnavailableError  503 sandbox_unavailable: never an answer in its place
@@ -99,6 +99,7 @@ class RunError(InferenceError):
 class BudgetReason(StrEnum):
     """Which of a run's budgets ended it."""
 
+    ITERATIONS = "max_iterations"  # only when the answer had to have a form that it never got
     SUBCALLS = "max_subcalls"
     TOKENS = "max_tokens"
     COST = "max_cost"

@@ -7,19 +7,33 @@ in `prompts.py` and `observation.py`.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Final
 
+from runtime.inference.answer_format import Checked
+from runtime.inference.errors import BudgetError, BudgetReason
 from runtime.inference.events import CellCompleted, CellStarted, IterationStarted, ModelCompleted, StopReason
 from runtime.inference.llm import Completion
-from runtime.inference.observation import cap_stderr, cap_stdout, describe_cell
+from runtime.inference.observation import CELL_CHARACTERS, cap_stderr, cap_stdout, describe_cell
 from runtime.inference.parsing import FinalText, FinalVariable, Reply, parse_reply
-from runtime.inference.prompts import EMPTY_FINAL, LAST_CALL, NO_ACTION, Message, open_transcript
+from runtime.inference.prompts import (
+    EMPTY_FINAL,
+    LAST_CALL,
+    NO_ACTION,
+    REPAIR_CALL,
+    Message,
+    describe_invalid_answer,
+    open_transcript,
+)
 from runtime.inference.run import Run
 from runtime.inference.session import PARTIAL_EVENT, name_variable
 from runtime.inference.subcalls import answer_call
 from runtime.wire import CellReply, Status
+
+MAX_REPAIRS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -45,7 +59,11 @@ async def find_answer(run: Run) -> Answer:
         reply = await ask_root(run, transcript)
         turn = await act(run, reply)
         if turn.answer is not None:
-            return Answer(turn.answer, StopReason.FINAL)
+            checked = await check_answer(run, turn.answer)
+            if checked.problem is None:
+                return Answer(checked.text, StopReason.FINAL)
+            await run.session.reopen()
+            turn = Turn(None, describe_invalid_answer(checked.problem), ok=False)
         run.budget.note_outcome(turn.ok)
         transcript.append(Message(role="user", content=turn.observation))
     return await ask_for_best(run, transcript)
@@ -156,4 +174,36 @@ async def ask_for_best(run: Run, transcript: list[Message]) -> Answer:
         case FinalVariable(name):
             cell = await run_cell(run, name_variable(name))
             text = await run.session.final_answer(cell) or text
-    return Answer(text or run.partial_answer or "No answer was found.", StopReason.MAX_ITERATIONS)
+    text = text or run.partial_answer or "No answer was found."
+    return Answer(await repair_answer(run, transcript, text), StopReason.MAX_ITERATIONS)
+
+
+async def check_answer(run: Run, answer: str) -> Checked:
+    """Against the form that the caller asked for. One that is not in it is kept as the run's partial answer."""
+    wanted = run.question.answer_format
+    if wanted is None:
+        return Checked(answer, None)
+    checked = await asyncio.to_thread(wanted.check, answer)
+    if checked.problem is not None:
+        run.partial_answer = checked.text[:CELL_CHARACTERS]
+    return checked
+
+
+async def repair_answer(run: Run, transcript: list[Message], text: str) -> str:
+    """The best answer in the form that was asked for. Raises BudgetError when the model does not get it right."""
+    for _ in range(MAX_REPAIRS):
+        checked = await check_answer(run, text)
+        if checked.problem is None:
+            return checked.text
+        problem = f"{describe_invalid_answer(checked.problem)} {REPAIR_CALL}"
+        transcript.append(Message(role="user", content=problem))
+        reply = await ask_root(run, transcript)
+        text = reply.final.text if isinstance(reply.final, FinalText) else reply.text
+    checked = await check_answer(run, text)
+    if checked.problem is None:
+        return checked.text
+    raise BudgetError(
+        BudgetReason.ITERATIONS,
+        f"the turns ran out before the answer was what response_format asks for ({checked.problem}); "
+        "raise max_iterations or ask for less",
+    )

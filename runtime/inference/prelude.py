@@ -24,10 +24,15 @@ def _install(namespace: dict[str, object], partial_cap: int = 20_000) -> None:
     answer: dict[str, object] = {"content": "", "ready": False}
     final: list[str] = []
     partial = [""]
+    as_json: list[bool] = []  # not empty: a value that is no text finishes the run as JSON
 
     def to_text(value: object) -> str:
         """UTF-8 safe text: lone surrogates have no place in what is sent."""
         return str(value).encode("utf-8", "replace").decode("utf-8")
+
+    def to_answer(value: object) -> str:
+        is_text = isinstance(value, str)
+        return to_text(dumps(value, default=str, ensure_ascii=False) if as_json and not is_text else value)
 
     def to_texts(prompts: Iterable[str]) -> list[str]:
         if isinstance(prompts, str):
@@ -90,7 +95,7 @@ def _install(namespace: dict[str, object], partial_cap: int = 20_000) -> None:
         if len(values) != 1 or (isinstance(values[0], str) and not values[0]):
             say("FINAL needs exactly one value that is not empty; the run goes on.")
             return
-        finish(to_text(values[0]))
+        finish(to_answer(values[0]))
 
     def final_variable(name: object) -> None:
         """Finish the run with the value of the variable of this name."""
@@ -99,7 +104,7 @@ def _install(namespace: dict[str, object], partial_cap: int = 20_000) -> None:
         elif isinstance(name, str):
             say(f"FINAL_VAR: there is no variable {name[:100]!r}; the run goes on. Variables:\n{show_vars()}")
             return
-        finish(to_text(name))
+        finish(to_answer(name))
 
     def submit(*values: object, **fields: object) -> None:
         """Finish the run: one value as it is, several as JSON."""
@@ -128,7 +133,7 @@ def _install(namespace: dict[str, object], partial_cap: int = 20_000) -> None:
             say('answer["ready"] is set but answer["content"] is empty; the run goes on.')
             return
         is_structure = isinstance(content, dict | list)
-        final.append(to_text(dumps(content, default=str, ensure_ascii=False) if is_structure else content))
+        final.append(to_text(dumps(content, default=str, ensure_ascii=False)) if is_structure else to_answer(content))
 
     def restore() -> None:
         for name, value in kept.items():
@@ -150,8 +155,14 @@ def _install(namespace: dict[str, object], partial_cap: int = 20_000) -> None:
     def lists(parts: list[object]) -> list[list[object]]:
         return [part for part in parts if isinstance(part, list)]
 
-    def begin(pieces: int) -> None:
+    def reopen() -> None:
+        """The final answer did not count."""
+        final.clear()
+        answer["ready"] = False
+
+    def begin(pieces: int, json_answer: bool = False) -> None:
         """Called once, after the variables arrived. A large context comes in pieces, to keep each request small."""
+        as_json.extend([True] if json_answer else [])
         namespace.pop("__rlm_begin__", None)
         if pieces:
             parts = [namespace.pop(f"__rlm_piece_{index}") for index in range(pieces)]
@@ -171,7 +182,7 @@ def _install(namespace: dict[str, object], partial_cap: int = 20_000) -> None:
         FINAL_VAR=final_variable,
         SUBMIT=submit,
     )
-    namespace.update(kept, context="", history=[], __rlm_begin__=begin)
+    namespace.update(kept, context="", history=[], __rlm_begin__=begin, __rlm_reopen__=reopen)
     sandbox.after_cell(after_cell)
 
 

@@ -60,10 +60,20 @@ NO_ACTION: Final = (
     "at the start of a line."
 )
 
+REPAIR_CALL: Final = (
+    "There are no turns left. Reply with the corrected answer only, as FINAL(the JSON); code would not be run."
+)
+
 EMPTY_FINAL: Final = "FINAL() was empty, so it did not count. Put the answer between the parentheses."
 
 
 NO_CONTEXT: Final = "`context` is an empty string: nothing was given besides the question."
+
+
+def describe_invalid_answer(problem: str) -> str:
+    return (
+        f"The final answer did not count, since it is not what was asked for: {problem}. Correct it and finish again."
+    )
 
 
 class Message(TypedDict):
@@ -93,6 +103,12 @@ def _first_message(question: Question) -> str:
         )
     if question.max_answer_tokens is not None:
         parts.append(f"The answer may be at most about {question.max_answer_tokens} tokens long.")
+    if question.answer_format is not None:
+        parts.append(
+            "The final answer must be JSON and nothing else, valid against this JSON schema:\n"
+            f"{question.answer_format.schema_text}\n"
+            'FINAL(value), FINAL_VAR(name) and answer["content"] in code turn a value into JSON by themselves.'
+        )
     parts.append(f"<question>\n{question.text}\n</question>")
     parts.append("Begin with code that looks at the context.")
     return "\n\n".join(parts)

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from pydantic_core import to_json
 from typing_extensions import TypedDict  # pydantic asks for this one below Python 3.12
 
+from runtime.inference.answer_format import AnswerFormat
 from runtime.inference.events import ContextSummary
 
 _SHOWN_KEYS: Final = 12
@@ -63,6 +64,7 @@ class Question:
     history: list[Turn] = field(default_factory=list)
     instructions: str = ""  # the caller's system text
     max_answer_tokens: int | None = None
+    answer_format: AnswerFormat | None = None  # None: any text
 
     @cached_property
     def summary(self) -> ContextSummary:

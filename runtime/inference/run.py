@@ -63,6 +63,11 @@ AskChild = Callable[["Run", int, str, str | None], Awaitable[Outcome]]
 """Answers one `rlm_query` of a run: its slot in the batch, the prompt, the model that was named."""
 
 
+def make_mark() -> str:
+    """What stands in the tags around output, so that output cannot pretend to end; the session is never told."""
+    return secrets.token_hex(4)
+
+
 @dataclass
 class Run:
     question: Question
@@ -78,9 +83,7 @@ class Run:
     subcall_slots: asyncio.Semaphore  # the tree's share of the process's model calls, held only while one is made
     attended: asyncio.Event  # cleared while nobody waits for the answer: then no new model call is begun
     partial_answer: str | None = None
-    mark: str = field(
-        default_factory=lambda: secrets.token_hex(4)
-    )  # tells output from what only pretends to be the loop
+    mark: str = field(default_factory=make_mark)
 
     def stamp(self) -> Stamp:
         return self.narrator.stamp()

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from runtime.inference.answer_format import ResponseFormat
 from runtime.inference.options import RunOptions
 from runtime.inference.question import Context, Document, DocumentsContext, Question, TextContext, build_context
 
@@ -18,6 +19,7 @@ class RunRequest(BaseModel):
     query: str = Field(min_length=1)
     context: Any = None
     documents: list[Document] | None = Field(default=None, min_length=1)
+    response_format: ResponseFormat | None = None
     options: RunOptions = Field(default_factory=RunOptions)
     stream: bool = False
 
@@ -28,7 +30,11 @@ class RunRequest(BaseModel):
         return self
 
     def question(self) -> Question:
-        return Question(text=self.query, context=self._context())
+        return Question(
+            text=self.query,
+            context=self._context(),
+            answer_format=self.response_format.build() if self.response_format else None,
+        )
 
     def _context(self) -> Context:
         if self.documents is not None:

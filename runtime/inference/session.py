@@ -111,7 +111,8 @@ class ReplSession:
             if error.refusal in _TOO_MUCH:
                 raise ContextTooLargeError(_too_large(question, str(error))) from error
             raise
-        begun = await self.execute(f"__rlm_begin__({pieces})")
+        as_json = question.answer_format is not None
+        begun = await self.execute(f"__rlm_begin__({pieces}, {as_json})")
         if begun.status is not Status.OK:
             problem = begun.error.type if begun.error else begun.status.value
             raise ContextTooLargeError(_too_large(question, problem))
@@ -150,6 +151,10 @@ class ReplSession:
                 )
             )
         )
+
+    async def reopen(self) -> None:
+        """Take a final answer back. Code may have broken what does it; then its next answer is the same one."""
+        await self.execute("__rlm_reopen__()")
 
     async def resume(self, call: HostCall, *, result: str | None = None, error: str | None = None) -> CellReply:
         """Answer the call that suspended the cell."""

@@ -112,7 +112,7 @@ def test_max_tokens_is_kept_for_the_answer() -> None:
         ({"top_logprobs": 3}, "top_logprobs"),
         ({"tools": [{"type": "function"}]}, "tools"),
         ({"functions": [{"name": "f"}]}, "functions"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
     ],
 )
 def test_field_that_would_change_the_reply_is_refused_by_name(fields: dict[str, object], param: str) -> None:

@@ -39,6 +39,7 @@ class StandInGuest:
         self.calls: list[dict[str, Any]] = []
         self.functions: list[str] = []
         self.hooks: list[Callable[[], None]] = []
+        self.begin: object = None  # the prelude's, which is there only once
         self.names: dict[str, Any] = {"__name__": "__main__"}
 
     def module(self) -> ModuleType:
@@ -80,6 +81,7 @@ def guest(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInGuest]:
     stand_in.run(read_prelude())
     stand_in.names["context"] = "some context"
     stand_in.names["history"] = []
+    stand_in.begin = stand_in.names["__rlm_begin__"]
     stand_in.run("__rlm_begin__(0)")
     yield stand_in
     sys.modules.pop("sandbox", None)
@@ -203,6 +205,34 @@ def test_llm_query_batched_refuses_a_single_string(guest: StandInGuest) -> None:
 def test_show_vars_names_the_users_variables_only(guest: StandInGuest) -> None:
     guest.run("import re\nn = 1\nwords = []\n_hidden = 2\nshown = SHOW_VARS()")
     assert guest.names["shown"] == "n: int\nwords: list"
+
+
+@pytest.mark.parametrize(
+    ("code", "answer"),
+    [
+        ("FINAL({'a': [1, None]})", '{"a": [1, null]}'),
+        ("x = (1, 'ä')\nFINAL_VAR('x')", '[1, "ä"]'),
+        ("answer.update(content=True, ready=True)", "true"),
+        ("FINAL('[1]')", "[1]"),
+        ("SUBMIT(a=1, b=2)", '{"a": 1, "b": 2}'),
+        ("FINAL({'when': {1}})", '{"when": "{1}"}'),
+    ],
+)
+def test_value_becomes_json_where_the_answer_has_a_schema(guest: StandInGuest, code: str, answer: str) -> None:
+    guest.names["__rlm_begin__"] = guest.begin
+    guest.run("__rlm_begin__(0, True)")
+    guest.run(code)
+    assert guest.final == answer
+
+
+def test_answer_that_did_not_count_can_be_given_anew(guest: StandInGuest) -> None:
+    guest.run("answer.update(content='first', ready=True)")
+    guest.run("__rlm_reopen__()")
+    guest.events.clear()
+    guest.run("pass")
+    assert guest.final is None
+    guest.run("FINAL('second')")
+    assert guest.final == "second"
 
 
 @pytest.mark.parametrize(("pieces", "whole"), [(["ab", "c"], "abc"), ([[1], [2, 3]], [1, 2, 3])])
