@@ -68,6 +68,16 @@ class ModelCompleted(_Event):
     duration_s: float
 
 
+class HistoryCompacted(_Event):
+    """The model's earlier turns were replaced by its own summary of them; the session is as it was."""
+
+    type: Literal["history.compacted"] = "history.compacted"
+    iteration: int
+    characters_before: int
+    characters_after: int
+    summary: str
+
+
 class CellStarted(_Event):
     type: Literal["cell.started"] = "cell.started"
     iteration: int
@@ -154,6 +164,7 @@ TrajectoryEvent = Annotated[
     RunStarted
     | IterationStarted
     | ModelCompleted
+    | HistoryCompacted
     | CellStarted
     | SubcallsStarted
     | ChildStarted

@@ -1,29 +1,21 @@
 """The recursive loop: ask the root model, run its code, answer the calls that suspend it, show what happened, finish.
 
 `runner.py` calls `find_answer` for each run and owns everything around it: the session, the deadline, the events of
-start and end. What the model may spend is in `budget.py`, how replies are read in `parsing.py`, what the model is told
-in `prompts.py` and `observation.py`.
+start and end. Calls of the model are in `turns.py`, what it may spend in `budget.py`, how replies are read in
+`parsing.py`, what the model is told in `prompts.py` and `observation.py`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
-from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Final
 
-from runtime.inference.answer_format import Checked
-from runtime.inference.errors import BudgetError, BudgetReason
-from runtime.inference.events import CellCompleted, CellStarted, IterationStarted, ModelCompleted, StopReason
-from runtime.inference.llm import Completion
-from runtime.inference.observation import CELL_CHARACTERS, cap_stderr, cap_stdout, describe_cell
-from runtime.inference.parsing import FinalText, FinalVariable, Reply, parse_reply
+from runtime.inference.events import CellCompleted, CellStarted, IterationStarted, StopReason
+from runtime.inference.observation import cap_stderr, cap_stdout, describe_cell
+from runtime.inference.parsing import FinalText, FinalVariable, Reply
 from runtime.inference.prompts import (
     EMPTY_FINAL,
     LAST_CALL,
     NO_ACTION,
-    REPAIR_CALL,
     Message,
     describe_invalid_answer,
     open_transcript,
@@ -31,15 +23,8 @@ from runtime.inference.prompts import (
 from runtime.inference.run import Run
 from runtime.inference.session import PARTIAL_EVENT, name_variable
 from runtime.inference.subcalls import answer_call
+from runtime.inference.turns import Answer, ask_model, check_answer, compact, repair_answer
 from runtime.wire import CellReply, Status
-
-MAX_REPAIRS: Final = 2
-
-
-@dataclass(frozen=True)
-class Answer:
-    text: str
-    stop_reason: StopReason
 
 
 @dataclass(frozen=True)
@@ -55,47 +40,20 @@ async def find_answer(run: Run) -> Answer:
     """Turn after turn until the model finishes. Raises RunError when it cannot: see errors.py."""
     transcript = open_transcript(run.question)
     while run.budget.take_iteration():
+        await compact(run, transcript, run.compact_above_tokens)
         run.say(IterationStarted(**run.stamp(), iteration=run.budget.iterations))
-        reply = await ask_root(run, transcript)
+        reply = await ask_model(run, transcript)
         turn = await act(run, reply)
         if turn.answer is not None:
             checked = await check_answer(run, turn.answer)
             if checked.problem is None:
                 return Answer(checked.text, StopReason.FINAL)
             await run.session.reopen()
-            turn = Turn(None, describe_invalid_answer(checked.problem), ok=False)
+            shown = [turn.observation] if turn.observation else []
+            turn = Turn(None, "\n\n".join([*shown, describe_invalid_answer(checked.problem)]), ok=False)
         run.budget.note_outcome(turn.ok)
         transcript.append(Message(role="user", content=turn.observation))
     return await ask_for_best(run, transcript)
-
-
-async def ask_root(run: Run, transcript: list[Message]) -> Reply:
-    """The model's next turn, which joins the transcript without its reasoning."""
-    started = time.monotonic()
-    completion = await make_turn(run, transcript)
-    run.say(
-        ModelCompleted(
-            **run.stamp(),
-            iteration=run.budget.iterations,
-            text=completion.text,
-            usage=completion.usage,
-            duration_s=time.monotonic() - started,
-        )
-    )
-    reply = parse_reply(completion.text)
-    transcript.append(Message(role="assistant", content=reply.text))
-    return reply
-
-
-async def make_turn(run: Run, transcript: list[Message]) -> Completion:
-    """One call of the run's own model. A child's is one of the tree's sub-calls, and shares their slots."""
-    run.budget.take_turn()
-    async with run.subcall_slots if run.depth else nullcontext():
-        await run.attended.wait()
-        with run.budget.reserve(run.model, sum(len(message["content"]) for message in transcript)):
-            completion = await run.models.ask_turn(transcript, run.model, "child" if run.depth else "root")
-    run.budget.charge(run.model, completion.usage)
-    return completion
 
 
 async def act(run: Run, reply: Reply) -> Turn:
@@ -113,7 +71,7 @@ async def act(run: Run, reply: Reply) -> Turn:
             return Turn(None, "\n\n".join(shown), ok=False)
     match reply.final:
         case FinalText(text):
-            return Turn(text, "", ok=True)
+            return Turn(text, "\n\n".join(shown), ok=True)
         case FinalVariable(name):
             cell = await run_cell(run, name_variable(name))
             answer = await run.session.final_answer(cell)
@@ -166,7 +124,7 @@ def note_partial(run: Run, reply: CellReply) -> None:
 async def ask_for_best(run: Run, transcript: list[Message]) -> Answer:
     """Out of turns: one last call for the best answer from what was found; its code is not run."""
     transcript[-1] = Message(role="user", content=f"{transcript[-1]['content']}\n\n{LAST_CALL}")
-    reply = await ask_root(run, transcript)
+    reply = await ask_model(run, transcript)
     text = reply.text
     match reply.final:
         case FinalText(final):
@@ -176,34 +134,3 @@ async def ask_for_best(run: Run, transcript: list[Message]) -> Answer:
             text = await run.session.final_answer(cell) or text
     text = text or run.partial_answer or "No answer was found."
     return Answer(await repair_answer(run, transcript, text), StopReason.MAX_ITERATIONS)
-
-
-async def check_answer(run: Run, answer: str) -> Checked:
-    """Against the form that the caller asked for. One that is not in it is kept as the run's partial answer."""
-    wanted = run.question.answer_format
-    if wanted is None:
-        return Checked(answer, None)
-    checked = await asyncio.to_thread(wanted.check, answer)
-    if checked.problem is not None:
-        run.partial_answer = checked.text[:CELL_CHARACTERS]
-    return checked
-
-
-async def repair_answer(run: Run, transcript: list[Message], text: str) -> str:
-    """The best answer in the form that was asked for. Raises BudgetError when the model does not get it right."""
-    for _ in range(MAX_REPAIRS):
-        checked = await check_answer(run, text)
-        if checked.problem is None:
-            return checked.text
-        problem = f"{describe_invalid_answer(checked.problem)} {REPAIR_CALL}"
-        transcript.append(Message(role="user", content=problem))
-        reply = await ask_root(run, transcript)
-        text = reply.final.text if isinstance(reply.final, FinalText) else reply.text
-    checked = await check_answer(run, text)
-    if checked.problem is None:
-        return checked.text
-    raise BudgetError(
-        BudgetReason.ITERATIONS,
-        f"the turns ran out before the answer was what response_format asks for ({checked.problem}); "
-        "raise max_iterations or ask for less",
-    )

@@ -7,6 +7,7 @@ from runtime.inference.events import (
     CellStarted,
     ChildCompleted,
     ChildStarted,
+    HistoryCompacted,
     IterationStarted,
     ModelCompleted,
     RunCompleted,
@@ -29,6 +30,8 @@ def describe_progress(event: TrajectoryEvent) -> str | None:
             return f"Context: {context.type}, {context.characters:,} characters."
         case IterationStarted(iteration=iteration):
             return f"Turn {iteration}: asking the model."
+        case HistoryCompacted(characters_before=before, characters_after=after):
+            return f"History summarised: {before:,} characters are now {after:,}."
         case CellStarted(code=code):
             return "Running code:\n" + _first_lines(code)
         case SubcallsStarted(count=count, kind="rlm"):

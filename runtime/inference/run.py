@@ -68,18 +68,16 @@ def make_mark() -> str:
     return secrets.token_hex(4)
 
 
-@dataclass
-class Run:
+@dataclass(kw_only=True)
+class Conversation:
+    """What talking to the run's own model takes."""
+
     question: Question
-    model: str  # of its own turns
+    model: str
     depth: int  # 0 is the root
-    session: ReplSession
     models: Models
     budget: Budget
     narrator: Narrator
-    metrics: Metrics
-    memo: Memo  # the tree's
-    ask_child: AskChild
     subcall_slots: asyncio.Semaphore  # the tree's share of the process's model calls, held only while one is made
     attended: asyncio.Event  # cleared while nobody waits for the answer: then no new model call is begun
     partial_answer: str | None = None
@@ -90,3 +88,14 @@ class Run:
 
     def say(self, event: TrajectoryEvent) -> None:
         self.narrator.say(event)
+
+
+@dataclass(kw_only=True)
+class Run(Conversation):
+    """With a session, in which the model's code runs."""
+
+    session: ReplSession
+    metrics: Metrics
+    memo: Memo  # the tree's
+    ask_child: AskChild
+    compact_above_tokens: int = 0

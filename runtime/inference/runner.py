@@ -12,14 +12,16 @@ import time
 
 from runtime.inference.budget import Budget, Limits
 from runtime.inference.children import Children
+from runtime.inference.direct import answer_directly, is_short
 from runtime.inference.engine import Engine
 from runtime.inference.errors import BudgetError, InferenceError
 from runtime.inference.events import RunCompleted, RunError, RunFailed, RunStarted
-from runtime.inference.loop import Answer, find_answer
+from runtime.inference.loop import find_answer
 from runtime.inference.memo import Memo
 from runtime.inference.question import Question
-from runtime.inference.run import Caller, Narrator, Run
+from runtime.inference.run import Caller, Conversation, Narrator, Run
 from runtime.inference.session import open_session
+from runtime.inference.turns import Answer
 
 log = logging.getLogger(__name__)
 
@@ -69,39 +71,50 @@ async def run_question(
 async def _answer(
     engine: Engine, question: Question, budget: Budget, narrator: Narrator, attended: asyncio.Event
 ) -> RunCompleted:
-    run: Run | None = None
+    talk = Conversation(
+        question=question,
+        model=engine.settings.model_name,
+        depth=0,
+        models=engine.models,
+        budget=budget,
+        narrator=narrator,
+        subcall_slots=asyncio.Semaphore(max(1, engine.settings.max_concurrency // 2)),
+        attended=attended,
+    )
     try:
-        async with (
-            asyncio.timeout(budget.limits.timeout) as deadline,
-            open_session(engine.sandbox, question) as session,
-        ):
-            run = Run(
-                question=question,
-                model=engine.settings.model_name,
-                depth=0,
-                session=session,
-                models=engine.models,
-                budget=budget,
-                narrator=narrator,
-                metrics=engine.metrics,
-                memo=Memo(),
-                ask_child=Children(engine.sandbox, engine.child_slots).ask,
-                subcall_slots=asyncio.Semaphore(max(1, engine.settings.max_concurrency // 2)),
-                attended=attended,
-            )
-            answer = await find_answer(run)
+        async with asyncio.timeout(budget.limits.timeout) as deadline:
+            if is_short(question, engine.settings.direct_below_tokens):
+                answer = await answer_directly(talk)
+            else:
+                answer = await _answer_in_session(engine, talk)
     except TimeoutError as error:
         if not deadline.expired():
             raise
-        raise _stopped(engine, budget.timed_out(), run) from error
+        raise _stopped(engine, budget.timed_out(), talk) from error
     except BudgetError as error:
-        raise _stopped(engine, error, run) from error.__cause__
+        raise _stopped(engine, error, talk) from error.__cause__
     return _build_completed(narrator, answer, budget)
 
 
-def _stopped(engine: Engine, error: BudgetError, run: Run | None) -> BudgetError:
+async def _answer_in_session(engine: Engine, talk: Conversation) -> Answer:
+    async with open_session(engine.sandbox, talk.question) as session:
+        run = Run(
+            **vars(talk),
+            session=session,
+            metrics=engine.metrics,
+            memo=Memo(),
+            ask_child=Children(engine.sandbox, engine.child_slots).ask,
+            compact_above_tokens=engine.settings.compact_above_tokens,
+        )
+        try:
+            return await find_answer(run)
+        finally:
+            talk.partial_answer = run.partial_answer
+
+
+def _stopped(engine: Engine, error: BudgetError, talk: Conversation) -> BudgetError:
     engine.metrics.budget_stops.labels(error.reason.value).inc()
-    error.partial_answer = run.partial_answer if run else None
+    error.partial_answer = talk.partial_answer
     return error
 
 

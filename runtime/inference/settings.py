@@ -50,6 +50,10 @@ class InferenceSettings(ServiceSettings):
         {}, validate_default=True, description='USD per million tokens: {"model": {"input": 1.25, "output": 10}}'
     )
     reuse_answers: bool = Field(True, description="ask identical sub-calls of a run once")
+    direct_below_tokens: int = Field(0, ge=0, description="inputs below go to the model without a session; 0: none do")
+    compact_above_tokens: int = Field(
+        0, ge=0, description="a root history beyond it is replaced by the model's own summary; 0: never"
+    )
     timeout_seconds: float = Field(3600, gt=0, allow_inf_nan=False, description="wall time per run")
     max_concurrency: int = Field(64, ge=1, description="LLM calls in flight per process")
     max_consecutive_errors: int = Field(5, ge=1, description="cells or replies in error in a row that end a run")
