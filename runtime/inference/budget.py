@@ -29,6 +29,7 @@ class Limits:
     max_tokens: int | None = None  # of prompts and completions together
     max_cost: float | None = None  # USD
     reuse_answers: bool = True  # ask identical sub-calls once
+    fork_children: bool = False  # child runs begin with a copy of the asking run's session
     prices: Prices = field(default_factory=dict)
 
 

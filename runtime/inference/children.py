@@ -22,7 +22,7 @@ from runtime.inference.loop import find_answer
 from runtime.inference.outcome import Outcome, build_failure
 from runtime.inference.question import Question, TextContext
 from runtime.inference.run import Narrator, Run, make_mark
-from runtime.inference.session import Sandbox, open_session
+from runtime.inference.session import Sandbox, fork_session, open_session
 from runtime.inference.subcalls import PREVIEW_CHARACTERS
 
 SESSION_TIMEOUT: Final = 60.0  # seconds that a child waits for a session; the runs that wait hold sessions themselves
@@ -55,7 +55,7 @@ class Children:
                     prompt_preview=prompt[:PREVIEW_CHARACTERS],
                 )
             )
-            outcome = await self._answer(parent, prompt, name, budget, narrator)
+            outcome = await self._answer(parent, index, prompt, name, budget, narrator)
             narrator.say(
                 ChildCompleted(
                     **narrator.stamp(),
@@ -70,12 +70,16 @@ class Children:
             parent.metrics.child_runs.labels("ok" if outcome.error is None else "failed").inc()
             return outcome
 
-    async def _answer(self, parent: Run, prompt: str, model: str, budget: Budget, narrator: Narrator) -> Outcome:
-        question = build_child_question(prompt)
+    async def _answer(
+        self, parent: Run, index: int, prompt: str, model: str, budget: Budget, narrator: Narrator
+    ) -> Outcome:
+        in_copy = budget.limits.fork_children
+        question = build_child_question(prompt, in_copy)
+        opening = fork_session(parent.session, index) if in_copy else open_session(self._sandbox, question)
         try:
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout(SESSION_TIMEOUT):
-                    session = await stack.enter_async_context(open_session(self._sandbox, question))
+                    session = await stack.enter_async_context(opening)
                 answer = await find_answer(
                     replace(
                         parent,
@@ -102,6 +106,10 @@ class Children:
         return build_failure(model, f"the child run gave no answer ({failure})", budget.usage, narrator.node)
 
 
-def build_child_question(prompt: str) -> Question:
+def build_child_question(prompt: str, in_copy: bool) -> Question:
     """The prompt is the child's context; as far as it is short it is shown as the question too."""
-    return Question(text=prompt if len(prompt) <= LONG_PART else excerpt_question(prompt), context=TextContext(prompt))
+    return Question(
+        text=prompt if len(prompt) <= LONG_PART else excerpt_question(prompt),
+        context=TextContext(prompt),
+        in_copy=in_copy,
+    )

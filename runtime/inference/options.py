@@ -20,6 +20,7 @@ class RunOptions(BaseModel):
     max_tokens: int | None = Field(default=None, ge=1)
     max_cost: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # USD
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)  # seconds
+    fork_children: bool = False  # child runs begin with a copy of the asking run's session
     reuse_answers: bool | None = None  # whether identical sub-calls are asked once
 
 
@@ -36,6 +37,7 @@ def apply_options(limits: Limits, options: RunOptions, prefix: str) -> Limits:
         max_depth=int(_at_most(limits.max_depth, options.max_depth, f"{prefix}.max_depth")),
         max_tokens=None if tokens is None else int(tokens),
         max_cost=_at_most_of_any(limits.max_cost, options.max_cost, f"{prefix}.max_cost"),
+        fork_children=options.fork_children,
         prices=limits.prices,
         reuse_answers=limits.reuse_answers if options.reuse_answers is None else options.reuse_answers,
     )

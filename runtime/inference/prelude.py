@@ -7,7 +7,8 @@ names. Code in the session may break or forge all of it; the other end checks wh
 
 What it says to the other end (JSON in text):
     call  llm_query, rlm_query
-                         {"prompts": [str, ...], "model": str | null} -> {"answers": [str, ...]}, same length and order
+                         {"prompts": [str, ...], "model": str | null} -> {"answers": [str, ...]}, same length and order;
+                         in a copied session {"child": index of the prompt that it is to answer}
     emit  rlm.answer     what `answer["content"]` holds so far, capped
     emit  rlm.final      the run is finished; the text is in the variable `__rlm_final__`
 """
@@ -52,8 +53,22 @@ def _install(namespace: dict[str, object], partial_cap: int = 20_000) -> None:
         if not prompts:
             return []
         tell_partial()
-        answers = loads(sandbox.call(name, dumps({"prompts": prompts, "model": model})))["answers"]
-        return list(answers)
+        reply = loads(sandbox.call(name, dumps({"prompts": prompts, "model": model})))
+        if "child" in reply:
+            become_child(prompts[reply["child"]])
+        return list(reply["answers"])
+
+    def become_child(prompt: str) -> None:
+        """This session is a copy of the one that asked, made to answer one of its prompts. The cell ends here."""
+        answer.clear()
+        answer.update(content="", ready=False)
+        final.clear()
+        as_json.clear()
+        partial[0] = ""
+        namespace["parent_context"] = kept["context"]
+        kept.update(context=prompt, history=[])
+        namespace.update(context=prompt, history=kept["history"], answer=answer)
+        sandbox.stop()
 
     def llm_query(prompt: str, model: str | None = None) -> str:
         """Ask the sub-model one prompt. A failure comes back as a string that begins with "Error: "."""

@@ -64,6 +64,7 @@ class Question:
     history: list[Turn] = field(default_factory=list)
     instructions: str = ""  # the caller's system text
     max_answer_tokens: int | None = None
+    in_copy: bool = False  # of a child run: its session is a copy of the asking run's
     answer_format: AnswerFormat | None = None  # None: any text
 
     @cached_property

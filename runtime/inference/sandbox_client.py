@@ -36,6 +36,8 @@ from runtime.wire import (
     LOAD_HEADER,
     CellReply,
     ExecuteRequest,
+    ForkReply,
+    ForkRequest,
     ResumeRequest,
     SessionInfo,
     SessionReply,
@@ -108,6 +110,13 @@ class SandboxClient:
         reply = await self._ask(session_id, _Asked(CellReply, path, request, _http_timeout(request.timeout)))
         if reply.status is not Status.SUSPENDED:
             self._servers.forget_one_shot(session_id)
+        return reply
+
+    async def fork(self, session_id: str, request: ForkRequest) -> ForkReply:
+        """Branch an idle or suspended session; the branch is on the same server."""
+        server = self._holder(session_id)
+        reply = await self._ask(session_id, _Asked(ForkReply, f"/sessions/{session_id}/fork", request))
+        self._servers.hold(reply.session_id, server)
         return reply
 
     async def put_text(self, session_id: str, name: str, text: str) -> VariableReply:

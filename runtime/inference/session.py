@@ -33,6 +33,7 @@ from runtime.wire import (
     CheckpointPolicy,
     ErrorCode,
     ExecuteRequest,
+    ForkRequest,
     HostCall,
     LocalsMode,
     ResumeRequest,
@@ -85,6 +86,17 @@ async def open_session(sandbox: Sandbox, question: Question) -> AsyncIterator[Re
         await asyncio.shield(asyncio.create_task(_delete(sandbox.client, session_id)))
 
 
+@asynccontextmanager
+async def fork_session(parent: ReplSession, slot: int) -> AsyncIterator[ReplSession]:
+    """A copy of a session that waits in `rlm_query`, for the child run in this slot: all its variables, and
+    the prompt as `context`. Raises SandboxUnavailableError when there is none to be had."""
+    session_id = secrets.token_hex(16)
+    try:
+        yield await parent.branch(session_id, slot)
+    finally:
+        await asyncio.shield(asyncio.create_task(_delete(parent.client, session_id)))
+
+
 async def _delete(client: SandboxClient, session_id: str) -> None:
     """What cannot be deleted ends by the pool's idle timeout."""
     with contextlib.suppress(TimeoutError, SandboxUnavailableError):
@@ -100,13 +112,14 @@ def read_prelude() -> str:
 class ReplSession:
     def __init__(self, sandbox: Sandbox, session_id: str) -> None:
         self._sandbox = sandbox
-        self._client = sandbox.client
+        self.client = sandbox.client
         self.id = session_id
+        self._branching = asyncio.Lock()  # a session takes one request at a time
 
     async def load(self, question: Question) -> None:
         try:
             pieces = await self._put_context(question.context)
-            await self._client.put_json(self.id, "history", await asyncio.to_thread(to_json, question.history))
+            await self.client.put_json(self.id, "history", await asyncio.to_thread(to_json, question.history))
         except SandboxRefusedError as error:
             if error.refusal in _TOO_MUCH:
                 raise ContextTooLargeError(_too_large(question, str(error))) from error
@@ -121,26 +134,26 @@ class ReplSession:
         """How many pieces were sent; 0 when the variable was set at once."""
         match context:
             case JsonContext(encoded, _):
-                await self._client.put_json(self.id, "context", encoded)
+                await self.client.put_json(self.id, "context", encoded)
                 return 0
             case TextContext(text) if len(text) <= _PIECE_CHARACTERS:
-                await self._client.put_text(self.id, "context", text)
+                await self.client.put_text(self.id, "context", text)
                 return 0
             case TextContext(text):
                 starts = range(0, len(text), _PIECE_CHARACTERS)
                 for index, start in enumerate(starts):
-                    await self._client.put_text(self.id, _piece(index), text[start : start + _PIECE_CHARACTERS])
+                    await self.client.put_text(self.id, _piece(index), text[start : start + _PIECE_CHARACTERS])
                 return len(starts)
             case DocumentsContext(documents):
                 batches = batch_documents(documents, _PIECE_CHARACTERS)
                 for index, batch in enumerate(batches):
-                    await self._client.put_json(self.id, _piece(index), await asyncio.to_thread(to_json, batch))
+                    await self.client.put_json(self.id, _piece(index), await asyncio.to_thread(to_json, batch))
                 return len(batches)
 
     async def execute(self, code: str) -> CellReply:
         """Run a cell until it ends or suspends. Raises SandboxUnavailableError when the session is gone."""
         return _alive(
-            await self._client.execute(
+            await self.client.execute(
                 ExecuteRequest(
                     code=code,
                     session_id=self.id,
@@ -158,7 +171,19 @@ class ReplSession:
 
     async def resume(self, call: HostCall, *, result: str | None = None, error: str | None = None) -> CellReply:
         """Answer the call that suspended the cell."""
-        return _alive(await self._client.resume(self.id, ResumeRequest(call_id=call.id, result=result, error=error)))
+        return _alive(await self.client.resume(self.id, ResumeRequest(call_id=call.id, result=result, error=error)))
+
+    async def branch(self, session_id: str, slot: int) -> ReplSession:
+        """See `fork_session`. In the copy the call is answered with the slot: there the prelude ends the cell."""
+        async with self._branching:
+            reply = await self.client.fork(self.id, ForkRequest(session_id=session_id))
+        if reply.call is None:
+            raise SessionLostError("the copied session waits in no call, so it cannot become a child's")
+        copy = ReplSession(self._sandbox, session_id)
+        begun = await copy.resume(reply.call, result=json.dumps({"child": slot}))
+        if begun.status is not Status.OK:
+            raise SessionLostError(f"the cell of the copied session went on instead of ending ({begun.status})")
+        return copy
 
     def waiting(self) -> contextlib.AbstractContextManager[None]:
         """While inside, the suspended session is kept alive."""
@@ -169,7 +194,7 @@ class ReplSession:
         if not any(event.name == FINAL_EVENT for event in reply.events):
             return None
         try:
-            return await self._client.get_text(self.id, _FINAL_VARIABLE)
+            return await self.client.get_text(self.id, _FINAL_VARIABLE)
         except SandboxRefusedError as error:
             if error.refusal in {ErrorCode.VARIABLE_NOT_FOUND, ErrorCode.NOT_SERIALISABLE}:
                 return None  # the code said the event by itself

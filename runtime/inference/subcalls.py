@@ -95,7 +95,8 @@ def _first_of(failures: ExceptionGroup[Exception]) -> Exception:
 async def _answer_one(run: Run, index: int, prompt: str, model: str | None, by_child: bool) -> str:
     started = time.monotonic()
     ask = partial(run.ask_child, run, index, prompt, model) if by_child else partial(_ask_model, run, prompt, model)
-    if run.budget.limits.reuse_answers:
+    limits = run.budget.limits
+    if limits.reuse_answers and not (by_child and limits.fork_children):  # a copy's answer depends on its variables
         level = str(run.depth) if by_child else "llm"
         outcome, reused = await run.memo.answer((level, model or "", prompt), ask)
     else:

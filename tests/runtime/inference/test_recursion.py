@@ -318,3 +318,46 @@ async def test_cost_limit_without_a_price_table_is_refused(service: Service) -> 
     ) as reply:
         assert reply.status == 400
         assert (await reply.json())["error"]["param"] == "options.max_cost"
+
+
+async def test_child_in_a_copy_has_the_asking_runs_variables_and_changes_none_of_them(
+    service: Service, sandbox: SandboxProcess, model: ScriptedModel
+) -> None:
+    """Both children begin where the code asked, each on its own."""
+    model.enqueue(
+        repl("data = [1, 2, 3]\ndef double(x): return 2 * x\nanswer['content'] = 'parent'"),
+        repl("r = rlm_query_batched(['sum', 'len'])\nFINAL((r, data, context, answer['content']))"),
+    )
+    code = "data.append(double(2))\nfound = (eval(context)(data), parent_context, history, answer['content'])"
+    turns = {"sum": [repl(code), repl("FINAL(found)")], "len": [repl(code), repl("FINAL(found)")]}
+    model.child_rule = lambda turn: turns[turn.question].pop(0)
+    text = await answer(service, context="text", options={"fork_children": True})
+    assert text == """(["(10, 'text', [], '')", "(4, 'text', [], '')"], [1, 2, 3], 'text', 'parent')"""
+    assert "copy of that of the run" in model.root_calls[2].prompt
+    await until_ended(service, sandbox)
+
+
+async def test_copies_of_copies_and_equal_prompts_are_children_of_their_own(
+    settings: InferenceSettings, model: ScriptedModel, tmp_path: Path
+) -> None:
+    model.enqueue(repl("trail = ['root']\nFINAL(rlm_query_batched(['a', 'a']))"))
+    model.child_rule = lambda _: repl("trail.append(context)\nFINAL(trail if context == 'b' else rlm_query('b'))")
+    async with served(settings, tmp_path, max_depth=2) as service:
+        text = await answer(service, options={"fork_children": True})
+    assert text == """["['root', 'a', 'b']", "['root', 'a', 'b']"]"""
+    assert len(model.root_calls) == 5
+
+
+async def test_copy_whose_code_does_not_end_is_an_error_in_its_slot(service: Service, model: ScriptedModel) -> None:
+    code = """
+try:
+    r = rlm_query('p')
+except BaseException:
+    r = llm_query('from the copy')
+FINAL(r)
+"""
+    model.enqueue(repl(code))
+    assert await answer(service, options={"fork_children": True}) == (
+        "Error: the child run gave no answer (sandbox_unavailable)"
+    )
+    assert model.sub_calls == []
