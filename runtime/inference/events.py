@@ -157,6 +157,8 @@ class RunCompleted(_Event):
 class RunFailed(_Event):
     type: Literal["run.failed"] = "run.failed"
     error: RunError
+    usage: Usage = Field(default_factory=Usage)  # what was spent all the same
+    usage_by_model: dict[str, Usage] = Field(default_factory=dict)
     partial_answer: str | None = None  # what the code had put into `answer["content"]` when a budget ended the run
 
 

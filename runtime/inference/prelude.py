@@ -14,7 +14,13 @@ What it says to the other end (JSON in text):
 """
 
 
-def _install(namespace: dict[str, object], partial_cap: int = 20_000) -> None:
+def _install(
+    namespace: dict[str, object],
+    partial_cap: int = 20_000,
+    part_prompts: int = 5_000,
+    part_bytes: int = 8 * 1024 * 1024,  # so that the copies on the way out fit beside a large context
+    call_bytes: int = 16 * 1024 * 1024 - 1024,  # what the sandbox passes on in one call, less the rest of the payload
+) -> None:
     import sys
     from collections.abc import Iterable
     from json import dumps, loads
@@ -29,7 +35,13 @@ def _install(namespace: dict[str, object], partial_cap: int = 20_000) -> None:
 
     def to_text(value: object) -> str:
         """UTF-8 safe text: lone surrogates have no place in what is sent."""
-        return str(value).encode("utf-8", "replace").decode("utf-8")
+        text = str(value)
+        try:
+            if not text.isascii():
+                text.encode()
+        except UnicodeEncodeError:
+            return text.encode("utf-8", "replace").decode("utf-8")
+        return text  # no copy: prompts together may be as large as the context
 
     def to_answer(value: object) -> str:
         is_text = isinstance(value, str)
@@ -50,10 +62,28 @@ def _install(namespace: dict[str, object], partial_cap: int = 20_000) -> None:
             sandbox.emit("rlm.answer", to_text(content[:partial_cap]))
 
     def ask(name: str, prompts: list[str], model: str | None) -> list[str]:
-        if not prompts:
-            return []
+        """Same length and order. A large batch goes in parts, since a call has a largest size."""
+        answers: list[str] = []
+        part: list[str] = []
+        size = 0
+        for prompt in prompts:
+            encoded = dumps(prompt, ensure_ascii=False)
+            length = len(encoded) if encoded.isascii() else len(encoded.encode())
+            if part and (size + length > part_bytes or len(part) == part_prompts):
+                answers += ask_part(name, part, model, prompts[len(answers) :])
+                part, size = [], 0
+            if length > call_bytes:  # the part is empty here
+                answers.append("Error: the prompt is larger than 16 MiB")
+                continue
+            part.append(encoded)
+            size += length + 1
+        return answers + (ask_part(name, part, model, prompts[len(answers) :]) if part else [])
+
+    def ask_part(name: str, encoded: list[str], model: str | None, prompts: list[str]) -> list[str]:
         tell_partial()
-        reply = loads(sandbox.call(name, dumps({"prompts": prompts, "model": model})))
+        payload = f'{{"prompts": [{",".join(encoded)}], "model": {dumps(model)}}}'
+        encoded.clear()
+        reply = loads(sandbox.call(name, payload))
         if "child" in reply:
             become_child(prompts[reply["child"]])
         return list(reply["answers"])

@@ -39,12 +39,13 @@ async def run_question(
         status = "ok"
     except InferenceError as error:
         status = error.code
-        narrator.say(_build_failure(narrator, error))
+        narrator.say(_build_failure(narrator, error, budget))
         raise
     except Exception:
         status = InferenceError.code
         log.exception("run failed on a defect", extra={"run_id": narrator.run_id})
-        narrator.say(_build_failure(narrator, InferenceError("the run failed on a defect of the service; see its log")))
+        defect = InferenceError("the run failed on a defect of the service; see its log")
+        narrator.say(_build_failure(narrator, defect, budget))
         raise
     finally:
         engine.metrics.requests.labels(status).inc()
@@ -131,9 +132,11 @@ def _build_completed(narrator: Narrator, answer: Answer, budget: Budget) -> RunC
     )
 
 
-def _build_failure(narrator: Narrator, error: InferenceError) -> RunFailed:
+def _build_failure(narrator: Narrator, error: InferenceError, budget: Budget) -> RunFailed:
     return RunFailed(
         **narrator.stamp(),
         error=RunError(code=error.code, message=error.message),
+        usage=budget.usage,
+        usage_by_model=dict(budget.usage_by_model),
         partial_answer=error.partial_answer if isinstance(error, BudgetError) else None,
     )

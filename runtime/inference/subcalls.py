@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_json
 
 from runtime.inference.errors import RunError
 from runtime.inference.events import SubcallCompleted, SubcallsStarted
@@ -26,7 +27,9 @@ from runtime.wire import CellReply, HostCall
 MAX_BATCH: Final = 10_000
 PREVIEW_CHARACTERS: Final = 200
 MAX_REPLY_CHARACTERS: Final = 5 * 1024 * 1024  # at most 4 bytes each: what the sandbox takes in one request
-_TOO_LONG: Final = "the answers of this batch are too long to be handed over at once; ask fewer prompts in one batch"
+_TOO_LONG: Final = (
+    "Error: the answers of this batch are too long to be handed over at once; ask fewer prompts in one batch"
+)
 
 
 class SubCallRequest(BaseModel):
@@ -64,10 +67,22 @@ async def answer_call(run: Run, call: HostCall) -> CellReply:
     )
     with run.session.waiting():
         answers = await _answer_all(run, request, by_child)
-    reply = SubCallReply(answers=answers).model_dump_json()
-    if len(reply) > MAX_REPLY_CHARACTERS:
-        return await run.session.resume(call, error=_TOO_LONG)
-    return await run.session.resume(call, result=reply)
+    return await run.session.resume(call, result=SubCallReply(answers=fit_answers(answers)).model_dump_json())
+
+
+def fit_answers(answers: list[str], room: int = MAX_REPLY_CHARACTERS) -> list[str]:
+    """What can be handed over at once, the shortest first; in place of the others a string that says so. `room` is in
+    characters of JSON."""
+    sizes = [len(to_json(answer).decode()) + 1 for answer in answers]
+    left = room - len('{"answers":[]}') - sum(min(size, len(_TOO_LONG) + 3) for size in sizes)
+    fitted = list(answers)
+    for index in sorted(range(len(answers)), key=sizes.__getitem__):
+        more = max(0, sizes[index] - len(_TOO_LONG) - 3)
+        if more > left:
+            fitted[index] = _TOO_LONG
+        else:
+            left -= more
+    return fitted
 
 
 async def _answer_all(run: Run, request: SubCallRequest, by_child: bool) -> list[str]:

@@ -107,7 +107,7 @@ class ScriptedModel:
             await self._changed.wait_for(lambda: condition(self))
 
     async def start(self) -> Self:
-        app = web.Application()
+        app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/v1/chat/completions", self._complete)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1, access_log=None)
         await self._runner.setup()

@@ -136,6 +136,26 @@ async def test_context_of_forty_megabytes_arrives_whole(service: Service, model:
     assert await answer(service, context=text) == f"({len(text)}, {len(text) // 16}, '0123456789abcde\\n')"
 
 
+async def test_forty_megabytes_are_read_by_the_sub_model_in_one_batch(service: Service, model: ScriptedModel) -> None:
+    model.sub_rule = lambda prompt: str(prompt.count("needle"))
+    code = """
+size = 1_000_000
+counts = llm_query_batched([f'{i} ' + context[i:i + size] for i in range(0, len(context), size)])
+FINAL((len(counts), sum(map(int, counts))))
+"""
+    model.enqueue(repl(code))
+    assert await answer(service, context="hay needle hay \u00e4" * 2_500_000) == "(40, 2500000)"
+
+
+async def test_answers_too_long_to_hand_over_are_error_strings_in_their_slots(
+    service: Service, model: ScriptedModel
+) -> None:
+    model.sub_rule = lambda prompt: prompt * 2_000_000
+    model.enqueue(repl("FINAL([a[:2] + str(len(a)) for a in llm_query_batched(['', 'a', 'b', 'c'])])"))
+    text = await answer(service)
+    assert text.startswith("['0', 'aa2000000', 'bb2000000', 'Er")
+
+
 async def test_folder_above_the_pools_variable_limit_arrives_in_pieces(service: Service, model: ScriptedModel) -> None:
     documents = [{"path": f"f{index}", "text": "line\n" * 400_000} for index in range(36)]  # 72 MB
     model.enqueue(repl("FINAL((len(context), sum(len(d['text']) for d in context), context[-1]['path']))"))

@@ -197,6 +197,23 @@ def test_llm_query_batched_keeps_length_and_order(guest: StandInGuest) -> None:
     assert len(guest.calls) == 2
 
 
+def test_large_batch_goes_in_parts_and_keeps_its_order(guest: StandInGuest) -> None:
+    guest.run("a = llm_query_batched([str(i) + 'x' * 4_000_000 for i in range(5)])")
+    assert [answer[:5] for answer in guest.names["a"]] == [f"re: {index}" for index in range(5)]
+    assert [len(call["prompts"]) for call in guest.calls] == [2, 2, 1]
+    guest.calls.clear()
+    guest.run("b = llm_query_batched([str(i) for i in range(10_001)])")
+    assert guest.names["b"] == [f"re: {index}" for index in range(10_001)]
+    assert [len(call["prompts"]) for call in guest.calls] == [5000, 5000, 1]
+
+
+@pytest.mark.parametrize("character", ["x", "\u00e4", "\U0001f600", "\x01"])
+def test_prompt_beyond_the_largest_call_is_an_error_string_in_its_slot(guest: StandInGuest, character: str) -> None:
+    guest.names["large"] = character * 17_000_000
+    guest.run("a = llm_query_batched(['p', large, 'q'])")
+    assert guest.names["a"] == ["re: p", "Error: the prompt is larger than 16 MiB", "re: q"]
+
+
 def test_llm_query_batched_refuses_a_single_string(guest: StandInGuest) -> None:
     with pytest.raises(TypeError, match="use llm_query"):
         guest.run("llm_query_batched('abc')")

@@ -203,6 +203,26 @@ async def test_usage_and_cost_are_reported_per_model_and_in_all(
     assert done.usage.cost == pytest.approx(root.cost + sub.cost)
 
 
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [({"timeout": 2}, "timeout"), ({"max_tokens": 30_000}, "max_tokens"), ({"max_cost": 0.3}, "max_cost")],
+)
+async def test_batch_is_ended_in_its_middle_with_its_calls_in_flight(
+    settings: InferenceSettings, model: ScriptedModel, tmp_path: Path, options: dict[str, Any], code: str
+) -> None:
+    """Two calls at a time: the first half of the prompts is answered, the others hang until the run lets go of them."""
+    model.prompt_tokens = 10_000 if code == "max_tokens" else 100_000
+    model.sub_rule = lambda prompt: Hang() if code == "timeout" and int(prompt) > 10 else "ok"
+    model.enqueue(repl("answer['content'] = 'half'\nllm_query_batched([str(i) for i in range(20)])"))
+    async with served(settings, tmp_path, prices=PRICES, allowed_models="") as service:
+        failed = await failure(service, options=options)
+    assert (failed.error.code, failed.partial_answer) == (code, "half")
+    assert 1 <= len(model.sub_calls) < 20
+    assert failed.usage.cost == pytest.approx(sum(each.cost or 0 for each in failed.usage_by_model.values()))
+    assert failed.usage.total_tokens > 0
+    await model.until(lambda scripted: scripted.hanging == 0)
+
+
 async def test_time_ends_a_tree_that_waits_for_a_childs_call(service: Service, model: ScriptedModel) -> None:
     model.enqueue(repl("answer['content'] = 'half'\nrlm_query('p')"))
     model.child_rule = lambda _: Hang()
