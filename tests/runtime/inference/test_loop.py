@@ -234,15 +234,14 @@ async def test_code_may_name_an_allowed_model_only(service: Service, model: Scri
     "payload",
     ["'no json'", "'{}'", "'{\"prompts\": []}'", "'{\"prompts\": [5]}'", '\'{"prompts": ["p"], "n": 1}\'', "'[]'"],
 )
+@pytest.mark.parametrize("name", ["llm_query", "rlm_query"])
 async def test_forged_payload_is_an_exception_in_the_code_and_costs_nothing(
-    service: Service, model: ScriptedModel, payload: str
+    service: Service, model: ScriptedModel, name: str, payload: str
 ) -> None:
-    code = (
-        f"import sandbox\ntry:\n    sandbox.call('llm_query', {payload})\nexcept RuntimeError as e:\n    FINAL(str(e))"
-    )
+    code = f"import sandbox\ntry:\n    sandbox.call('{name}', {payload})\nexcept RuntimeError as e:\n    FINAL(str(e))"
     model.enqueue(repl(code))
-    assert "the payload of llm_query" in await answer(service)
-    assert model.sub_calls == []
+    assert f"the payload of {name}" in await answer(service)
+    assert len(model.requests) == 1
 
 
 async def test_forged_final_event_is_no_answer(service: Service, model: ScriptedModel) -> None:
