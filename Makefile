@@ -99,6 +99,7 @@ lock: ## write requirements.lock, and from it those of the images, anew from pyp
 	@for extra in operator inference sandbox; do \
 	  $(UV_COMPILE) --constraints requirements.lock --extra $$extra pyproject.toml -o requirements/$$extra.lock; \
 	done
+	@printf 'moto[s3]\nflask\nflask-cors\n' | $(UV_COMPILE) - -o requirements/s3-server.lock
 	@printf 'hatchling\npackaging\n' | $(UV_COMPILE) --constraints requirements.lock - -o requirements/build.lock
 	@echo 'atheris<3.1' | $(UV_COMPILE) - -o requirements/fuzz.lock
 	@$(UV_COMPILE) benchmarks/peers/requirements.in -o benchmarks/peers/requirements.lock

@@ -10,6 +10,7 @@ from runtime.inference.app import build_server
 from runtime.inference.engine import open_engine
 from runtime.inference.metrics import Metrics
 from runtime.inference.settings import InferenceSettings
+from runtime.inference.storage import StorageSettingError, open_storage
 from runtime.keyring import KeyFolderError, KeyRing
 from runtime.logs import configure_logging
 from runtime.settings import USAGE_ERROR, load_settings
@@ -39,6 +40,9 @@ def main(argv: list[str]) -> int:
     except TlsFolderError as error:
         sys.stderr.write(f"{PROGRAM}: {error}\n")
         return USAGE_ERROR
+    except StorageSettingError as error:
+        sys.stderr.write(f"{PROGRAM}: RLM_STORAGE_URL: {error} (RLM_STORAGE_CONFIG_DIR)\n")
+        return USAGE_ERROR
     except OSError as error:
         log.error("cannot listen on %s:%d: %s", settings.host, settings.port, error)  # noqa: TRY400  # no defect
         return 1
@@ -46,8 +50,11 @@ def main(argv: list[str]) -> int:
 
 
 async def _serve(settings: InferenceSettings, keys: KeyRing | None, tls: TlsFolder | None) -> None:
-    async with open_engine(settings, Metrics()) as engine:
-        await build_server(settings, engine, keys, tls=tls).serve()
+    async with (
+        open_storage(settings.storage_url, settings.storage_config_dir, settings.storage_retention_seconds) as storage,
+        open_engine(settings, Metrics()) as engine,
+    ):
+        await build_server(settings, engine, storage, keys, tls=tls).serve()
 
 
 if __name__ == "__main__":

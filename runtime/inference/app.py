@@ -13,11 +13,14 @@ from aiohttp import web
 from runtime.inference.chat_api import ChatApi
 from runtime.inference.engine import Engine
 from runtime.inference.envelope import build_middleware
+from runtime.inference.file_store import FileStore
+from runtime.inference.files_api import FilesApi
 from runtime.inference.hosting import Hosting
 from runtime.inference.models_api import ModelsApi
 from runtime.inference.replies import Pace
 from runtime.inference.runs_api import RunsApi
 from runtime.inference.settings import InferenceSettings
+from runtime.inference.storage import Storage
 from runtime.keyring import KeyRing
 from runtime.tls import TlsFolder
 from runtime.web import Listening, Operations, Server, request_id_middleware, set_request_id
@@ -31,6 +34,7 @@ DEFAULT_PACE: Final = Pace()
 def build_server(
     settings: InferenceSettings,
     engine: Engine,
+    storage: Storage,
     keys: KeyRing | None,
     on_listening: Callable[[Listening], None] | None = None,
     pace: Pace = DEFAULT_PACE,
@@ -42,11 +46,18 @@ def build_server(
     hosting = Hosting(engine)
     app = web.Application(middlewares=[request_id_middleware, build_middleware(keys, engine.metrics)])
     app.on_response_prepare.append(set_request_id)
-    chat, runs = ChatApi(settings, hosting, pace), RunsApi(settings, hosting, pace)
+    stored_files = FileStore(storage, settings.storage_max_bytes)
+    chat, runs = ChatApi(settings, hosting, stored_files, pace), RunsApi(settings, hosting, stored_files, pace)
+    files = FilesApi(stored_files, settings.max_body_bytes)
     models = ModelsApi(settings.served_model)
     app.router.add_post("/rlm/v1/runs", runs.post_runs)
     for base in BASE_PATHS:
         app.router.add_post(f"{base}/chat/completions", chat.post_chat_completions)
+        app.router.add_post(f"{base}/files", files.post_files)
+        app.router.add_get(f"{base}/files", files.get_files)
+        app.router.add_get(f"{base}/files/{{id}}", files.get_file)
+        app.router.add_delete(f"{base}/files/{{id}}", files.delete_file)
+        app.router.add_get(f"{base}/files/{{id}}/content", files.get_file_content)
         app.router.add_get(f"{base}/models", models.get_models)
         app.router.add_get(f"{base}/models/{{id:.+}}", models.get_model)
 

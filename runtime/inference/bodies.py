@@ -1,25 +1,27 @@
 """Request bodies of tens of megabytes: read under a limit, parsed off the event loop, and then let go.
 
-Used by both endpoints. A run may take an hour, so nothing of its request is kept but the question: not the bytes (which
-aiohttp's own reading would keep as long as the request), not the parsed messages.
+Used by every endpoint that asks a question. A run may take an hour, so nothing of its request is kept but the question:
+not the bytes (which aiohttp's own reading would keep as long as the request), not the parsed messages.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from runtime.inference.envelope import invalid_body
+from runtime.inference.asking import Attachments, QuestionRequest
+from runtime.inference.attachments import read_attachments
+from runtime.inference.envelope import KEY_NAME, invalid_body
 from runtime.inference.errors import TooLargeError
+from runtime.inference.file_store import FileStore
 from runtime.inference.question import Question
 
-RequestT = TypeVar("RequestT", bound=BaseModel)
+RequestT = TypeVar("RequestT", bound=QuestionRequest)
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,12 @@ class Parsed(Generic[RequestT]):
     digest: str
 
 
-async def receive(
-    request: web.Request,
-    limit: int,
-    model: type[RequestT],
-    take_question: Callable[[RequestT], tuple[RequestT, Question]],
-) -> Parsed[RequestT]:
-    """Raises TooLargeError above `limit` bytes (after decompression), InvalidRequestError for what is no `model`."""
-    return await asyncio.to_thread(_parse, await _read(request, limit), model, take_question)
+async def receive(request: web.Request, limit: int, model: type[RequestT], files: FileStore) -> Parsed[RequestT]:
+    """Raises TooLargeError above `limit` bytes (after decompression), InvalidRequestError for what is no `model`,
+    FileNotFoundHereError for files that the caller does not have."""
+    asked, digest = await asyncio.to_thread(_parse, await _read(request, limit), model)
+    attachments = await read_attachments(files, request[KEY_NAME], asked.file_ids(), limit)
+    return Parsed(asked.without_texts(), await asyncio.to_thread(_take_question, asked, attachments), digest)
 
 
 async def _read(request: web.Request, limit: int) -> bytearray:
@@ -50,14 +50,14 @@ async def _read(request: web.Request, limit: int) -> bytearray:
     return body
 
 
-def _parse(
-    body: bytearray, model: type[RequestT], take_question: Callable[[RequestT], tuple[RequestT, Question]]
-) -> Parsed[RequestT]:
-    digest = hashlib.sha256(body).hexdigest()
+def _parse(body: bytearray, model: type[RequestT]) -> tuple[RequestT, str]:
     try:
-        asked = model.model_validate_json(body)
+        return model.model_validate_json(body), hashlib.sha256(body).hexdigest()
     except ValidationError as error:
         raise invalid_body(error) from error
-    asked, question = take_question(asked)
+
+
+def _take_question(asked: QuestionRequest, attachments: Attachments) -> Question:
+    question = asked.question(attachments)
     _ = question.summary  # counted here, off the event loop
-    return Parsed(asked, question, digest)
+    return question

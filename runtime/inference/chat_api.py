@@ -19,12 +19,12 @@ from runtime.inference.chat_request import ChatRequest
 from runtime.inference.envelope import ErrorDetail, ErrorEnvelope, build_envelope, caller_of
 from runtime.inference.errors import DrainingError, ModelNotFoundError
 from runtime.inference.events import RunCompleted, RunFailed, StopReason
+from runtime.inference.file_store import FileStore
 from runtime.inference.hosting import Hosting, RunHandle
 from runtime.inference.joining import start_or_join
 from runtime.inference.options import apply_options
 from runtime.inference.progress import describe_progress
 from runtime.inference.prompts import CHARACTERS_PER_TOKEN
-from runtime.inference.question import Question
 from runtime.inference.replies import Pace, follow, open_stream, reply_when_done
 from runtime.inference.settings import InferenceSettings
 from runtime.inference.usage import Usage
@@ -46,13 +46,14 @@ class RunSummary(BaseModel):
 
 
 class ChatApi:
-    def __init__(self, settings: InferenceSettings, hosting: Hosting, pace: Pace) -> None:
+    def __init__(self, settings: InferenceSettings, hosting: Hosting, files: FileStore, pace: Pace) -> None:
         self._settings = settings
         self._hosting = hosting
+        self._files = files
         self._pace = pace
 
     async def post_chat_completions(self, request: web.Request) -> web.StreamResponse:
-        parsed = await receive(request, self._settings.max_body_bytes, ChatRequest, _take_question)
+        parsed = await receive(request, self._settings.max_body_bytes, ChatRequest, self._files)
         asked = parsed.asked
         if asked.model != self._settings.served_model:
             raise ModelNotFoundError(
@@ -80,10 +81,6 @@ class ChatApi:
             for chunk in renderer.end(last):
                 await response.write(chunk)
         return response
-
-
-def _take_question(asked: ChatRequest) -> tuple[ChatRequest, Question]:
-    return asked.model_copy(update={"messages": []}), asked.question()
 
 
 class _Renderer:

@@ -8,14 +8,15 @@ would change what the reply means are refused.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from runtime.inference.answer_format import ResponseFormat
+from runtime.inference.asking import Attachments, QuestionRequest, build_document_context, pick_documents
 from runtime.inference.errors import InvalidRequestError
 from runtime.inference.options import RunOptions
-from runtime.inference.question import Context, Question, TextContext, Turn, build_context
+from runtime.inference.question import Context, Document, DocumentsContext, Question, TextContext, Turn, build_context
 
 LONG_PART: Final = 8_000  # characters
 EXCERPT: Final = 1_000  # characters of each end of a part that is all there is
@@ -27,15 +28,26 @@ class TextPart(BaseModel):
     text: str
 
 
+class FileReference(BaseModel):
+    file_id: str
+
+
+class FilePart(BaseModel):
+    """An uploaded file: always context."""
+
+    type: Literal["file"]
+    file: FileReference
+
+
 class OtherPart(BaseModel):
-    """An image, audio or a file: named in the refusal."""
+    """An image, audio or a file's content: named in the refusal."""
 
     type: str
 
 
 class ChatMessage(BaseModel):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[Annotated[TextPart | OtherPart, Field(union_mode="left_to_right")]] | None = None
+    content: str | list[Annotated[TextPart | FilePart | OtherPart, Field(union_mode="left_to_right")]] | None = None
 
     def texts(self) -> list[str]:
         """Its parts' texts. Raises InvalidRequestError for a part that is no text."""
@@ -43,7 +55,12 @@ class ChatMessage(BaseModel):
             return []
         if isinstance(self.content, str):
             return [self.content]
-        return [_text_of(part) for part in self.content]
+        return [_text_of(part) for part in self.content if not isinstance(part, FilePart)]
+
+    def file_ids(self) -> list[str]:
+        if self.content is None or isinstance(self.content, str):
+            return []
+        return [part.file.file_id for part in self.content if isinstance(part, FilePart)]
 
 
 class ChatOptions(RunOptions):
@@ -57,7 +74,7 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class ChatRequest(BaseModel):
+class ChatRequest(QuestionRequest):
     """What this endpoint reads of OpenAI's request."""
 
     model_config = ConfigDict(extra="ignore")
@@ -84,8 +101,13 @@ class ChatRequest(BaseModel):
     def answer_tokens(self) -> int | None:
         return self.max_completion_tokens or self.max_tokens
 
-    def question(self) -> Question:
-        """Raises InvalidRequestError for what this endpoint cannot do."""
+    def file_ids(self) -> list[str]:
+        return [file_id for message in self.messages for file_id in message.file_ids()]
+
+    def without_texts(self) -> Self:
+        return self.model_copy(update={"messages": []})
+
+    def question(self, attachments: Attachments) -> Question:
         self._refuse_unsupported()
         turns = [message for message in self.messages if message.role in {"user", "assistant"}]
         if not turns or turns[-1].role != "user":
@@ -95,7 +117,9 @@ class ChatRequest(BaseModel):
         text, from_last = _split_question(turns[-1].texts(), self.rlm.question)
         return Question(
             text=text,
-            context=_join_context([*from_system, *from_history, *from_last]),
+            context=_join_context(
+                [*from_system, *from_history, *from_last], pick_documents(self.file_ids(), attachments)
+            ),
             history=history,
             instructions=instructions,
             max_answer_tokens=self.answer_tokens,
@@ -123,6 +147,8 @@ class ChatRequest(BaseModel):
 def _text_of(part: TextPart | OtherPart) -> str:
     if isinstance(part, TextPart):
         return part.text
+    if part.type == "file":
+        raise InvalidRequestError("a file needs a `file_id`; upload it to /v1/files first", "messages")
     raise InvalidRequestError(f"message parts of type {part.type[:64]!r} are not supported; send text", "messages")
 
 
@@ -171,8 +197,13 @@ def excerpt_question(text: str) -> str:
     )
 
 
-def _join_context(texts: list[str]) -> Context:
-    """One text as a str, several as a list of str."""
+def _join_context(texts: list[str], documents: list[Document]) -> Context:
+    """One text as a str, several as a list of str; with files beside texts all are a folder."""
+    if documents and texts:
+        parts = [Document(path=f"message part {number}", text=text) for number, text in enumerate(texts, start=1)]
+        return DocumentsContext([*documents, *parts])
+    if documents:
+        return build_document_context(documents)
     if len(texts) > 1:
         return build_context(texts)
     return TextContext(texts[0] if texts else "")

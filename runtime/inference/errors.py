@@ -5,9 +5,11 @@
     │   ├── InvalidRequestError      400 invalid_request
     │   ├── UnauthenticatedError     401 invalid_api_key
     │   ├── NotFoundError            404 not_found
-    │   │   └── ModelNotFoundError   404 model_not_found
+    │   │   ├── ModelNotFoundError   404 model_not_found
+    │   │   └── FileNotFoundHereError  404 file_not_found, or owner_lost: another process has or had it
     │   ├── MethodNotAllowedError    405 method_not_allowed
-    │   └── TooLargeError            413 too_large
+    │   ├── TooLargeError            413 too_large
+    │   └── StorageFullError         413 storage_full
     ├── RunError                     the run ended without an answer
     │   ├── BudgetError              422 max_iterations | max_subcalls | max_tokens | max_cost |
     │   │                            max_consecutive_errors, 504 timeout; not worth a retry
@@ -19,10 +21,11 @@
     │   │   ├── SessionLostError     the session is not there any more
     │   │   └── SandboxRefusedError  it said no for another reason; `refusal` says which
     │   └── ModelError               502 model_error
+    ├── StorageUnavailableError      503 storage_unavailable
     └── DrainingError                503 draining
 
 Foreign errors become these at one seam each: `llm.py` for the openai SDK, `sandbox_http.py` for the sandbox,
-`envelope.py` for aiohttp's own.
+`storage.py` for obstore, `envelope.py` for aiohttp's own.
 """
 
 from __future__ import annotations
@@ -78,6 +81,14 @@ class ModelNotFoundError(NotFoundError):
     code = "model_not_found"
 
 
+class FileNotFoundHereError(NotFoundError):
+    """`is_elsewhere`: its id is from a storage that this process does not share."""
+
+    def __init__(self, message: str, *, is_elsewhere: bool = False) -> None:
+        super().__init__(message, "file_id")
+        self.code = "owner_lost" if is_elsewhere else "file_not_found"
+
+
 class MethodNotAllowedError(RequestError):
     status = 405
     code = "method_not_allowed"
@@ -90,6 +101,17 @@ class MethodNotAllowedError(RequestError):
 class TooLargeError(RequestError):
     status = 413
     code = "too_large"
+
+
+class StorageFullError(RequestError):
+    status = 413
+    code = "storage_full"
+
+
+class StorageUnavailableError(InferenceError):
+    status = 503
+    code = "storage_unavailable"
+    retry_after = 5
 
 
 class RunError(InferenceError):

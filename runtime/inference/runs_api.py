@@ -11,10 +11,10 @@ from runtime.inference.bodies import receive
 from runtime.inference.envelope import caller_of
 from runtime.inference.errors import DrainingError
 from runtime.inference.events import RunCompleted, RunError, RunFailed, StopReason, frame_event
+from runtime.inference.file_store import FileStore
 from runtime.inference.hosting import Hosting, RunHandle
 from runtime.inference.joining import start_or_join
 from runtime.inference.options import apply_options
-from runtime.inference.question import Question
 from runtime.inference.replies import Pace, follow, open_stream, reply_when_done
 from runtime.inference.runs_request import RunRequest
 from runtime.inference.settings import InferenceSettings
@@ -35,13 +35,14 @@ class RunReply(BaseModel):
 
 
 class RunsApi:
-    def __init__(self, settings: InferenceSettings, hosting: Hosting, pace: Pace) -> None:
+    def __init__(self, settings: InferenceSettings, hosting: Hosting, files: FileStore, pace: Pace) -> None:
         self._settings = settings
         self._hosting = hosting
+        self._files = files
         self._pace = pace
 
     async def post_runs(self, request: web.Request) -> web.StreamResponse:
-        parsed = await receive(request, self._settings.max_body_bytes, RunRequest, _take_question)
+        parsed = await receive(request, self._settings.max_body_bytes, RunRequest, self._files)
         limits = apply_options(self._settings.limits, parsed.asked.options, "options")
         if parsed.asked.stream:
             return await self._stream(request, self._hosting.start(parsed.question, limits, caller_of(request)))
@@ -57,10 +58,6 @@ class RunsApi:
             if not isinstance(last, RunCompleted | RunFailed):
                 await response.write(frame_event(_build_drained(handle.id, last.seq + 1 if last else 0)))
         return response
-
-
-def _take_question(asked: RunRequest) -> tuple[RunRequest, Question]:
-    return asked.model_copy(update={"context": None, "documents": None}), asked.question()
 
 
 def _render(done: RunCompleted) -> bytes:

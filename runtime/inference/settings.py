@@ -20,6 +20,10 @@ DEFAULT_MAX_BODY_BYTES: Final = 256 * 1024 * 1024
 """A folder of 64 MiB grows when it becomes JSON (line ends and quotes are escaped; non-ASCII up to threefold), and a
 session's default memory is 256 MiB, so nothing larger could be held anyway."""
 
+STORAGE_SCHEMES: Final = ("file://", "s3://", "gs://", "az://")
+DEFAULT_STORAGE_BYTES: Final = 512 * 1024 * 1024
+"""With one upload of the largest size in progress, that fits a pod's scratch folder of 1 GiB."""
+
 
 class InferenceSettings(ServiceSettings):
     """The inference plane: answers questions over contexts of any length, with code that runs in the sandbox plane."""
@@ -58,6 +62,18 @@ class InferenceSettings(ServiceSettings):
     max_concurrency: int = Field(64, ge=1, description="LLM calls in flight per process")
     max_consecutive_errors: int = Field(5, ge=1, description="cells or replies in error in a row that end a run")
     max_body_bytes: int = Field(DEFAULT_MAX_BODY_BYTES, ge=1024, description="largest request body")
+    storage_url: str | None = Field(
+        None,
+        description="where files and runs are kept: file:///folder, s3://bucket/prefix, gs://bucket/prefix or "
+        "az://container/prefix; unset: a folder of this process, which ends with it",
+    )
+    storage_config_dir: Path | None = Field(
+        None, description="folder with one file per option of the store, such as aws_access_key_id or aws_endpoint"
+    )
+    storage_max_bytes: int = Field(DEFAULT_STORAGE_BYTES, ge=1, description="uploaded files, of all keys together")
+    storage_retention_seconds: float = Field(
+        604_800, gt=0, allow_inf_nan=False, description="files and runs are deleted after this"
+    )
     wasm_service_url: str = Field(
         "http://wasm-repl-service:8000",
         validation_alias=AliasChoices("wasm_service_url", "WASM_SERVICE_URL"),
@@ -103,6 +119,13 @@ class InferenceSettings(ServiceSettings):
         if missing and (prices or info.data.get("max_cost") is not None):
             raise ValueError(f"cost is counted when every model has a price; add {', '.join(missing)}")
         return prices
+
+    @field_validator("storage_url")
+    @classmethod
+    def _is_storage_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(STORAGE_SCHEMES):
+            raise ValueError(f"{value!r} does not begin with one of {', '.join(STORAGE_SCHEMES)}")
+        return value
 
     @property
     def served_model(self) -> str:

@@ -208,6 +208,6 @@ def test_question_at_an_end_of_the_text_is_found_and_answered(client: OpenAI, la
     haystack = " ".join(["The sky is blue."] * words)
     text = f"{haystack} The magic number for amber-fox is 4711. {haystack}"
     body = {"messages": [{"role": "user", "content": layout.format(text=text)}], "model": "any"}
-    question = ChatRequest.model_validate(body).question()
+    question = ChatRequest.model_validate(body).question({})
     context = question.context.text if isinstance(question.context, TextContext) else ""
     assert Rehearsal(client).ask(question.text, question.context, context) == "4711"

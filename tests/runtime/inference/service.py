@@ -17,6 +17,7 @@ from runtime.inference.engine import Engine, open_engine
 from runtime.inference.metrics import Metrics
 from runtime.inference.replies import Pace
 from runtime.inference.settings import InferenceSettings
+from runtime.inference.storage import Storage, open_storage
 from runtime.keyring import KeyRing
 from runtime.web import Listening
 
@@ -29,10 +30,11 @@ class Service:
     url: str
     http: aiohttp.ClientSession  # with the key
     engine: Engine
+    storage: Storage
     stopping: asyncio.Event
 
-    def openai(self, **options: Any) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=API_KEY, **options)
+    def openai(self, *, api_key: str = API_KEY, **options: Any) -> openai.AsyncOpenAI:
+        return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=api_key, **options)
 
     async def metric(self, name: str, **labels: str) -> float:
         """A sample of /metrics; 0 where it is not there yet."""
@@ -49,15 +51,18 @@ async def run_service(
 ) -> AsyncIterator[Service]:
     """Serve until the block ends."""
     listening: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
-    async with open_engine(settings, Metrics()) as engine:
+    async with (
+        open_storage(settings.storage_url, settings.storage_config_dir, settings.storage_retention_seconds) as storage,
+        open_engine(settings, Metrics()) as engine,
+    ):
         keys = KeyRing(keys_dir) if keys_dir else None
-        server = build_server(settings, engine, keys, on_listening=listening.set_result, pace=pace)
+        server = build_server(settings, engine, storage, keys, on_listening=listening.set_result, pace=pace)
         serving = asyncio.create_task(server.serve())
         try:
             async with asyncio.timeout(20):
                 url = f"http://127.0.0.1:{(await listening).api_port}"
             async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {API_KEY}"}) as http:
-                yield Service(url, http, engine, server.stopping)
+                yield Service(url, http, engine, storage, server.stopping)
         finally:
             server.stopping.set()
             await serving

@@ -17,7 +17,7 @@ OTHER = "other " * LONG_PART
 
 
 def ask(*messages: dict[str, Any], **fields: object) -> Question:
-    return ChatRequest.model_validate({"model": "m", "messages": list(messages), **fields}).question()
+    return ChatRequest.model_validate({"model": "m", "messages": list(messages), **fields}).question({})
 
 
 def user(*texts: str) -> dict[str, Any]:
