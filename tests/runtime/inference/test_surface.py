@@ -126,7 +126,7 @@ async def test_context_and_documents_together_are_refused(service: Service) -> N
     body = {"query": "q", "context": "x", "documents": [{"path": "a", "text": "b"}]}
     status, error, _ = await error_of(service, "POST", "/rlm/v1/runs", json=body)
     assert status == 400
-    assert "not both" in error["message"]
+    assert "not several" in error["message"]
 
 
 async def test_unreachable_sandbox_is_503_and_never_an_answer(service: Service) -> None:
