@@ -6,10 +6,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help demo test fuzz check clean guest pyodide images lock bench
+.PHONY: help demo test fuzz check clean guest pyodide images lock bench test-quota
 
 help: ## list the targets
-	@grep -hE '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -hE '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 .venv: .venv/installed ## the virtual environment with the locked dependencies
 
@@ -44,6 +44,12 @@ FUZZ_SECONDS ?= 60
 fuzz: .venv/installed ## search for bytes of a session process that the server does not survive (FUZZ_SECONDS)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.lock
 	@$(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
+
+ATTACKS := $(addprefix tests/runtime/sandbox/test_,attacks.py scientific_attacks.py hostile_process.py hostile_service.py \
+  isolation.py bounds.py refusals.py rollback.py failures.py)
+
+test-quota: guest ## the attack tests with a quota of one CPU for the service and the tests together
+	@$(BIN)/pytest -p tests.runtime.sandbox.cpu_quota $(ATTACKS)
 
 check: .venv/installed ## format, lint, types, import contracts, samples
 	@$(BIN)/ruff format --check .

@@ -89,8 +89,9 @@ def kills(plan: Plan, peer: Peer) -> dict[str, Figure]:
     """From the moment when the system has ended an endless loop to the end of the next good cell."""
     session = peer.bare_session()
     intact = True
-    samples: list[float] = []
-    for _ in range(plan.kills):
+
+    def recovery() -> float:
+        nonlocal session, intact
         session.run("def f(): return 7")
         session.hang(KILL_SECONDS)
         started = time.perf_counter()
@@ -99,9 +100,11 @@ def kills(plan: Plan, peer: Peer) -> dict[str, Figure]:
             intact &= session.run("print(f())") == "7\n"
         except Exception:  # noqa: BLE001  # whatever it says of a name that is gone
             intact = False
-        samples.append((time.perf_counter() - started) * 1e3)
+        return (time.perf_counter() - started) * 1e3
+
+    times = sample(plan, plan.kills, recovery)
     session.close()
-    return {"after_kill_ms": Times(samples).figure(), "state_after_kill": intact}
+    return {"after_kill_ms": times.figure(), "state_after_kill": intact}
 
 
 def memory(plan: Plan, peer: Peer) -> dict[str, Figure]:

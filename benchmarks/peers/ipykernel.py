@@ -96,7 +96,7 @@ class Kernel(Session):
 
 class IpykernelPeer(Peer):
     name = "ipykernel"
-    most_sessions = 10
+    most_sessions = 8
 
     def __init__(self) -> None:
         self.has_packages = all(map(importlib.util.find_spec, ("numpy", "pandas")))

@@ -16,7 +16,7 @@ FOLDER = "BENCH_NODE_MODULES"  # where `make bench` put the npm package
 
 class PyodidePeer(Peer):
     name = "Pyodide in Node"
-    most_sessions = 10
+    most_sessions = 8
 
     def __init__(self) -> None:
         self._package = Path(os.environ.get(FOLDER, "")) / "pyodide"
