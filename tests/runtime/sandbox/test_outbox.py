@@ -80,7 +80,7 @@ async def test_a_client_that_does_not_read_is_cut_off_in_time() -> None:
 
 
 async def test_while_others_wait_a_reply_that_is_read_too_slowly_makes_place() -> None:
-    service = Service(Outbox(LARGE, SECONDS, patience=0.2))
+    service = Service(Outbox(LARGE, 10 * SECONDS, patience=0.2))
     async with service.running() as ask:
         slow, _ = await ask(LARGE)
         reader, _ = await ask(LARGE)
