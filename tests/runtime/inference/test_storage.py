@@ -115,7 +115,7 @@ async def test_unknown_option_is_refused_when_the_storage_is_opened(tmp_path: Pa
 
 
 def test_process_that_used_the_storage_to_its_end_ends_in_order(tmp_path: Path) -> None:
-    """obstore's own coroutines abort the interpreter in about one of three such ends."""
+    """obstore's own coroutines abort the interpreter in about one of six such ends."""
     program = f"""
 import asyncio
 from runtime.inference.storage import open_storage
