@@ -10,6 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
+from runtime.inference.admission import Admission, build_admission_middleware, set_rate_headers
 from runtime.inference.chat_api import ChatApi
 from runtime.inference.engine import Engine
 from runtime.inference.envelope import build_middleware
@@ -43,10 +44,18 @@ def build_server(
     """The service, not yet listening. `keys` None: authentication is disabled. `tls` None: plain HTTP."""
     if tls is not None:
         engine.metrics.certificate_expiry.labels("server").set_function(tls.expires)
-    hosting = Hosting(engine)
-    app = web.Application(middlewares=[request_id_middleware, build_middleware(keys, engine.metrics)])
-    app.on_response_prepare.append(set_request_id)
-    stored_files = FileStore(storage, settings.storage_max_bytes)
+    limits = settings.limits_by_key
+    admission = Admission(limits)
+    hosting = Hosting(engine, admission)
+    app = web.Application(
+        middlewares=[
+            request_id_middleware,
+            build_middleware(keys, engine.metrics),
+            build_admission_middleware(admission),
+        ]
+    )
+    app.on_response_prepare.extend([set_request_id, set_rate_headers])
+    stored_files = FileStore(storage, settings.storage_max_bytes, limits)
     chat, runs = ChatApi(settings, hosting, stored_files, pace), RunsApi(settings, hosting, stored_files, pace)
     files = FilesApi(stored_files, settings.max_body_bytes)
     models = ModelsApi(settings.served_model)

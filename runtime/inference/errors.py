@@ -9,7 +9,8 @@
     │   │   └── FileNotFoundHereError  404 file_not_found, or owner_lost: another process has or had it
     │   ├── MethodNotAllowedError    405 method_not_allowed
     │   ├── TooLargeError            413 too_large
-    │   └── StorageFullError         413 storage_full
+    │   ├── StorageFullError         413 storage_full
+    │   └── RateLimitedError         429 rate_limit_exceeded
     ├── RunError                     the run ended without an answer
     │   ├── BudgetError              422 max_iterations | max_subcalls | max_tokens | max_cost |
     │   │                            max_consecutive_errors, 504 timeout; not worth a retry
@@ -40,7 +41,7 @@ class InferenceError(Exception):
     """Base. `status` is HTTP's, `type` and `code` OpenAI's; `retry` is said as x-should-retry when not None."""
 
     status: ClassVar[int] = 500
-    type: ClassVar[str] = "server_error"
+    type: str = "server_error"
     code: str = "internal"
     retry: bool | None = None
     retry_after: int | None = None  # seconds
@@ -106,6 +107,18 @@ class TooLargeError(RequestError):
 class StorageFullError(RequestError):
     status = 413
     code = "storage_full"
+
+
+class RateLimitedError(RequestError):
+    """`of` is what the key has too much of, OpenAI's `type`; `after` the seconds until a retry is worth it."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, of: str, after: int) -> None:
+        super().__init__(message)
+        self.type = of
+        self.retry_after = after
 
 
 class StorageUnavailableError(InferenceError):

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from pydantic import BaseModel
 
 from runtime.inference.errors import FileNotFoundHereError, StorageFullError
+from runtime.inference.key_limits import LimitsByKey
 from runtime.inference.storage import ID_LENGTH, TOKEN_LENGTH, Storage
 
 PREFIX: Final = "file-"
@@ -40,12 +41,14 @@ class StoredFile(BaseModel):
 
 
 class FileStore:
-    def __init__(self, storage: Storage, max_bytes: int) -> None:
+    def __init__(self, storage: Storage, max_bytes: int, limits: LimitsByKey) -> None:
         self._storage = storage
         self._max_bytes = max_bytes
+        self._limits = limits
 
     async def add(self, owner: str, filename: str, purpose: str, spooled: Path, size: int) -> StoredFile:
         """Keep the content of `spooled`, `size` bytes. Raises StorageFullError."""
+        await self._require_quota(owner, size)
         held = sum(entry.size for entry in await self._storage.entries(_CONTENTS))
         if held + size > self._max_bytes:
             raise StorageFullError(
@@ -91,6 +94,21 @@ class FileStore:
         """Raises FileNotFoundHereError."""
         await self.find(owner, file_id)
         await self._storage.delete(_path(_RECORDS, owner, file_id), _path(_CONTENTS, owner, file_id))
+
+    async def _require_quota(self, owner: str, size: int) -> None:
+        quota = self._limits.of(owner).file_bytes
+        if quota is None:
+            return
+        entries = await self._storage.entries(_folder(_CONTENTS, owner))
+        held = sum(entry.size for entry in entries)
+        if held + size <= quota:
+            return
+        message = f"the file has {size:,} bytes, {max(0, quota - held):,} of this key's {quota:,} are left for files"
+        if entries:
+            largest = max(entries, key=lambda entry: entry.size)
+            file_id = largest.path.rsplit("/", 1)[-1]
+            message += f"; delete some of its {len(entries)}: the largest, {file_id}, has {largest.size:,} bytes"
+        raise StorageFullError(message)
 
     def _not_found(self, file_id: str) -> FileNotFoundHereError:
         token = file_id[_TOKEN_AT : _TOKEN_AT + TOKEN_LENGTH]

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from runtime.inference.admission import Admission
 from runtime.inference.budget import Limits
 from runtime.inference.engine import Engine
 from runtime.inference.errors import DrainingError
@@ -85,18 +86,23 @@ def _retrieve(task: asyncio.Task[RunCompleted]) -> None:
 class Hosting:
     """Owned by the application."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, admission: Admission) -> None:
         self._engine = engine
+        self._admission = admission
         self._active: set[RunHandle] = set()
         self._joinable: dict[RequestIdentity, RunHandle] = {}
         self._draining = False
 
     def start(self, question: Question, limits: Limits, caller: Caller) -> RunHandle:
-        """Begin a run. Attend it at once, or it waits before its first model call."""
+        """Begin a run. Attend it at once, or it waits before its first model call.
+
+        Raises DrainingError, and RateLimitedError for a key that has as many as it may."""
         if self._draining:
             raise DrainingError("the service is shutting down; ask again")
+        self._admission.begin_run(caller.key_name)
         handle = RunHandle(self._engine, question, limits, caller)
         self._active.add(handle)
+        handle.task.add_done_callback(lambda _: self._admission.end_run(caller.key_name))
         handle.task.add_done_callback(lambda _: self._active.discard(handle))
         return handle
 

@@ -12,6 +12,7 @@ from pydantic import AliasChoices, Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from runtime.inference.budget import Limits
+from runtime.inference.key_limits import KeyLimits, LimitsByKey, parse_key_limits
 from runtime.inference.prices import Price, parse_prices
 from runtime.inference.sandbox_servers import split_urls
 from runtime.settings import ServiceSettings
@@ -62,6 +63,20 @@ class InferenceSettings(ServiceSettings):
     max_concurrency: int = Field(64, ge=1, description="LLM calls in flight per process")
     max_consecutive_errors: int = Field(5, ge=1, description="cells or replies in error in a row that end a run")
     max_body_bytes: int = Field(DEFAULT_MAX_BODY_BYTES, ge=1024, description="largest request body")
+    key_requests_per_minute: int | None = Field(
+        None, ge=1, description="requests that one key may begin a minute; unset: no limit"
+    )
+    key_concurrent_runs: int | None = Field(
+        None, ge=1, description="runs that one key may have in progress; unset: no limit"
+    )
+    key_file_bytes: int | None = Field(
+        None, ge=0, description="uploaded files of one key; unset: as much as there is for all"
+    )
+    key_limits: Annotated[dict[str, KeyLimits], NoDecode] = Field(
+        {},
+        description='exceptions by the name of the key: {"alice": {"requests_per_minute": 600, '
+        '"concurrent_runs": 20, "file_bytes": null}}; what is not named is as for every key, null is no limit',
+    )
     storage_url: str | None = Field(
         None,
         description="where files and runs are kept: file:///folder, s3://bucket/prefix, gs://bucket/prefix or "
@@ -110,6 +125,11 @@ class InferenceSettings(ServiceSettings):
     def _parse_prices(cls, value: object) -> object:
         return parse_prices(value) if isinstance(value, str) else value
 
+    @field_validator("key_limits", mode="before")
+    @classmethod
+    def _parse_key_limits(cls, value: object) -> object:
+        return parse_key_limits(value) if isinstance(value, str) else value
+
     @field_validator("prices")
     @classmethod
     def _has_every_price_or_none(cls, prices: dict[str, Price], info: ValidationInfo) -> dict[str, Price]:
@@ -153,6 +173,15 @@ class InferenceSettings(ServiceSettings):
             reuse_answers=self.reuse_answers,
             prices=self.prices,
         )
+
+    @property
+    def limits_by_key(self) -> LimitsByKey:
+        every = KeyLimits(
+            requests_per_minute=self.key_requests_per_minute,
+            concurrent_runs=self.key_concurrent_runs,
+            file_bytes=self.key_file_bytes,
+        )
+        return LimitsByKey(every, self.key_limits)
 
 
 def _split(names: str | None) -> list[str]:
