@@ -71,7 +71,10 @@ def build_server(
         app.router.add_get(f"{base}/models/{{id:.+}}", models.get_model)
 
     def readiness() -> str | None:
-        return "draining" if hosting.draining else engine.sandbox.watch.problem
+        if hosting.draining:
+            return "draining"
+        # Whoever lets runs wait for a pool without pods must take the requests that wake it up.
+        return None if settings.sandbox_start_timeout_seconds else engine.sandbox.watch.problem
 
     return Server(
         app=app,

@@ -43,6 +43,7 @@ class Budget:
     turns: int = field(default=0, init=False)  # calls of the run's own model, the one for the best answer included
     subcalls: int = field(default=0, init=False)
     consecutive_errors: int = field(default=0, init=False)
+    levels: int = field(default=0, init=False)  # of child runs that there were below this one
     usage_by_model: dict[str, Usage] = field(default_factory=dict, init=False)
     _in_flight: Usage = field(default_factory=Usage, init=False)  # estimates of calls that have no reply yet
 
@@ -52,6 +53,8 @@ class Budget:
     def open_child(self) -> Budget:
         """The budget of a child run: one level less, and no more time than is left here."""
         limits = replace(self.limits, max_depth=self.limits.max_depth - 1, timeout=self.remaining_time)
+        for level, budget in enumerate(self._lineage(), start=1):
+            budget.levels = max(budget.levels, level)
         return Budget(limits, self.clock, parent=self)
 
     @property

@@ -11,11 +11,13 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from runtime.inference.budget import Budget
 from runtime.inference.chat_request import LONG_PART, excerpt_question
 from runtime.inference.child_slots import ChildSlots
+from runtime.inference.demand import demand_session
 from runtime.inference.errors import BudgetError, BudgetReason, RunError
 from runtime.inference.events import ChildCompleted, ChildStarted
 from runtime.inference.loop import find_answer
@@ -31,9 +33,11 @@ SESSION_TIMEOUT: Final = 60.0  # seconds that a child waits for a session; the r
 class Children:
     """One per process; `ask` is the `ask_child` of every run."""
 
-    def __init__(self, sandbox: Sandbox, slots: ChildSlots) -> None:
+    def __init__(self, sandbox: Sandbox, slots: ChildSlots, sandbox_patience: float) -> None:
+        """`sandbox_patience`: seconds that a child waits for a pool without servers."""
         self._sandbox = sandbox
         self._slots = slots
+        self._sandbox_patience = sandbox_patience
 
     async def ask(self, parent: Run, index: int, prompt: str, model: str | None) -> Outcome:
         """Run a child over the prompt. Raises BudgetError when the tree's budget is used up."""
@@ -67,6 +71,7 @@ class Children:
                     error=outcome.error,
                 )
             )
+            parent.metrics.iterations.labels("child").observe(budget.iterations)
             parent.metrics.child_runs.labels("ok" if outcome.error is None else "failed").inc()
             return outcome
 
@@ -75,11 +80,14 @@ class Children:
     ) -> Outcome:
         in_copy = budget.limits.fork_children
         question = build_child_question(prompt, in_copy)
-        opening = fork_session(parent.session, index) if in_copy else open_session(self._sandbox, question)
+        opening = (
+            partial(fork_session, parent.session, index) if in_copy else partial(open_session, self._sandbox, question)
+        )
+        demanded = demand_session(parent.metrics, opening, 0 if in_copy else self._sandbox_patience)
         try:
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout(SESSION_TIMEOUT):
-                    session = await stack.enter_async_context(opening)
+                    session = await stack.enter_async_context(demanded)
                 answer = await find_answer(
                     replace(
                         parent,

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -109,7 +110,7 @@ class Models:
     async def _ask(
         self, endpoint: _Endpoint, role: Role, model: str, messages: list[ChatCompletionMessageParam]
     ) -> Completion:
-        async with self._slots:
+        async with self._slot():
             with self._metrics.llm_call(model, role) as call:
                 try:
                     completion = _read_reply(await endpoint.complete(model, messages), model, self._settings.prices)
@@ -118,6 +119,15 @@ class Models:
                     raise
                 call.succeeded(completion.usage)
                 return completion
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        with self._metrics.llm_queue.track_inprogress():
+            await self._slots.acquire()
+        try:
+            yield
+        finally:
+            self._slots.release()
 
     async def close(self) -> None:
         for endpoint in {self._root, self._sub}:

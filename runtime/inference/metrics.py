@@ -9,15 +9,27 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from runtime.inference.errors import BudgetReason
 from runtime.inference.usage import Usage
 from runtime.tls import EXPIRY_HELP, EXPIRY_METRIC
 from runtime.wire import Status
 
 _RUN_BUCKETS = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
 _CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_COUNT_BUCKETS = (1, 2, 3, 5, 8, 13, 21, 30, 50, 100)
+_DEPTH_BUCKETS = (0, 1, 2, 3, 5, 10)
+
+
+class Recovery(StrEnum):
+    """What came of the attempt to get back a session that was lost."""
+
+    RECOVERED = "recovered"
+    DIVERGED = "diverged"  # it goes on, but its replay did not do what the first time did
+    FAILED = "failed"
 
 
 class Metrics:
@@ -51,6 +63,40 @@ class Metrics:
             registry=self.registry,
         )
         self.active_runs = Gauge("rlm_active_runs", "Runs in progress.", registry=self.registry)
+        self.sandbox_demand = Gauge(
+            "rlm_sandbox_demand",
+            "Sessions of this process in the sandbox: those that runs wait for, and those they have.",
+            ["state"],
+            registry=self.registry,
+        )
+        self.recoveries = Counter(
+            "rlm_session_recoveries_total",
+            "Sessions that were lost during a run, by what came of rebuilding them.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.iterations = Histogram(
+            "rlm_run_iterations",
+            "Turns of a run's own model, by the kind of run: root or child.",
+            ["role"],
+            buckets=_COUNT_BUCKETS,
+            registry=self.registry,
+        )
+        self.depth = Histogram(
+            "rlm_run_depth",
+            "Levels of child runs that runs used; 0: none.",
+            buckets=_DEPTH_BUCKETS,
+            registry=self.registry,
+        )
+        self.llm_queue = Gauge(
+            "rlm_llm_queue_length", "Model calls that wait for a slot of the process.", registry=self.registry
+        )
+        self.llm_in_flight = Gauge("rlm_llm_calls_in_flight", "Model calls under way.", registry=self.registry)
+        self.reused_answers = Counter(
+            "rlm_subcalls_reused_total",
+            "Sub-calls answered by an equal one of the same run; no call was made.",
+            registry=self.registry,
+        )
         self.llm_calls = Counter(
             "rlm_llm_calls_total", "Model calls, after retries.", ["model", "role", "status"], registry=self.registry
         )
@@ -77,6 +123,16 @@ class Metrics:
         self.budget_stops = Counter(
             "rlm_budget_stops_total", "Runs ended by a budget.", ["reason"], registry=self.registry
         )
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """What is there before it first happens can be alerted on."""
+        for state in ("waiting", "live"):
+            self.sandbox_demand.labels(state)
+        for outcome in Recovery:
+            self.recoveries.labels(outcome.value)
+        for reason in BudgetReason:
+            self.budget_stops.labels(reason.value)
 
     def cell_ended(self, status: Status) -> None:
         self.code_executions.labels(status.value).inc()
@@ -87,7 +143,8 @@ class Metrics:
         call = LlmCall(self, model, role)
         started = time.monotonic()
         try:
-            yield call
+            with self.llm_in_flight.track_inprogress():
+                yield call
         finally:
             self.llm_duration.labels(model, role).observe(time.monotonic() - started)
             self.llm_calls.labels(model, role, "ok" if call.ok else "failed").inc()

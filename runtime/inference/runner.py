@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 
 from runtime.inference.budget import Budget, Limits
 from runtime.inference.children import Children
+from runtime.inference.demand import demand_session
 from runtime.inference.direct import answer_directly, is_short
 from runtime.inference.engine import Engine
 from runtime.inference.errors import BudgetError, InferenceError
@@ -50,6 +52,8 @@ async def run_question(
     finally:
         engine.metrics.requests.labels(status).inc()
         engine.metrics.duration.observe(budget.elapsed)
+        engine.metrics.iterations.labels("root").observe(budget.iterations)
+        engine.metrics.depth.observe(budget.levels)
         log.info(
             "run ended",
             extra={
@@ -98,13 +102,14 @@ async def _answer(
 
 
 async def _answer_in_session(engine: Engine, talk: Conversation) -> Answer:
-    async with open_session(engine.sandbox, talk.question) as session:
+    opening = partial(open_session, engine.sandbox, talk.question)
+    async with demand_session(engine.metrics, opening, engine.settings.sandbox_start_timeout_seconds) as session:
         run = Run(
             **vars(talk),
             session=session,
             metrics=engine.metrics,
             memo=Memo(),
-            ask_child=Children(engine.sandbox, engine.child_slots).ask,
+            ask_child=Children(engine.sandbox, engine.child_slots, engine.settings.sandbox_start_timeout_seconds).ask,
             compact_above_tokens=engine.settings.compact_above_tokens,
         )
         try:

@@ -89,6 +89,12 @@ class InferenceSettings(ServiceSettings):
     storage_retention_seconds: float = Field(
         604_800, gt=0, allow_inf_nan=False, description="files and runs are deleted after this"
     )
+    sandbox_start_timeout_seconds: float = Field(
+        0,
+        ge=0,
+        allow_inf_nan=False,
+        description="a run waits so long for a pool without pods, and the service is ready without one; 0: 503 at once",
+    )
     wasm_service_url: str = Field(
         "http://wasm-repl-service:8000",
         validation_alias=AliasChoices("wasm_service_url", "WASM_SERVICE_URL"),

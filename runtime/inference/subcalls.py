@@ -116,6 +116,8 @@ async def _answer_one(run: Run, index: int, prompt: str, model: str | None, by_c
         outcome, reused = await run.memo.answer((level, model or "", prompt), ask)
     else:
         outcome, reused = await ask(), False
+    if reused:
+        run.metrics.reused_answers.inc()
     run.say(
         SubcallCompleted(
             **run.stamp(),
