@@ -59,5 +59,5 @@ def _parse(body: bytearray, model: type[RequestT]) -> tuple[RequestT, str]:
 
 def _take_question(asked: QuestionRequest, attachments: Attachments) -> Question:
     question = asked.question(attachments)
-    _ = question.summary  # counted here, off the event loop
+    _ = question.summary, question.parsed_bytes  # counted here, off the event loop
     return question

@@ -143,6 +143,8 @@ def _system_text(question: Question, prompt: str = SYSTEM_PROMPT) -> str:
 
 def _first_message(question: Question) -> str:
     parts = [describe_context(question.context, question.summary.characters)]
+    if question.parsed_bytes is not None:
+        parts.append(_describe_parsing(question.parsed_bytes))
     if question.history:
         parts.append(
             f"`history` has {len(question.history)} earlier turns; read them first when the question refers to them."
@@ -184,6 +186,15 @@ def describe_context(context: Context, characters: int) -> str:
             )
         case JsonContext(_, shape):
             return f"`context` is a {shape}; as JSON {size}."
+
+
+def _describe_parsing(parsed_bytes: int) -> str:
+    megabytes = -(-parsed_bytes // 1_000_000)
+    return (
+        f"It looks like JSON, kept as text: json.loads(context) would need about {megabytes:,} MB of memory besides, "
+        "and a session has 256 MB unless it was given more. Search the text, or parse it part by part: "
+        "json.JSONDecoder().raw_decode(context, index) gives the value that begins at an index and where it ends."
+    )
 
 
 def _name(path: str) -> str:

@@ -17,6 +17,11 @@ from runtime.inference.answer_format import AnswerFormat
 from runtime.inference.events import ContextSummary
 
 _SHOWN_KEYS: Final = 12
+_MOST_VALUES: Final = 500_000
+"""Of a JSON context that the code finds parsed: so many take some tens of megabytes beside the text, of the 256 that a
+session has by default. What has more stays text, so that the code can decide what to parse of it."""
+_VALUE_BYTES: Final = 48  # of a session's memory for each value, as measured: 25 (records) to 58 (empty dicts)
+_LARGE_TEXT: Final = 4_000_000  # characters; smaller JSON can be parsed without a thought
 
 
 class Document(TypedDict):
@@ -81,10 +86,42 @@ class Question:
             case JsonContext(encoded, _):
                 return ContextSummary(type="json", characters=len(encoded))
 
+    @cached_property
+    def parsed_bytes(self) -> int | None:
+        """What parsing a text context that looks like JSON would take; see `estimate_parsed`."""
+        return estimate_parsed(self.context.text) if isinstance(self.context, TextContext) else None
+
 
 def build_context(value: Any) -> Context:
-    """The context for a JSON value: text as it is, anything else with its JSON text."""
-    return TextContext(value) if isinstance(value, str) else JsonContext(to_json(value), describe_value(value))
+    """The context for a JSON value: text as it is, anything else with its JSON text; a very large one is that text."""
+    if isinstance(value, str):
+        return TextContext(value)
+    encoded = to_json(value)
+    if has_more_values_than(_MOST_VALUES, value):
+        return TextContext(encoded.decode())
+    return JsonContext(encoded, describe_value(value))
+
+
+def has_more_values_than(limit: int, value: object) -> bool:
+    """Whether a JSON value holds more values (itself, items, members), found without walking much further."""
+    waiting = [value]
+    seen = 0
+    while waiting:
+        item = waiting.pop()
+        seen += 1
+        members = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+        if seen + len(waiting) + len(members) > limit:
+            return True
+        waiting.extend(members)
+    return False
+
+
+def estimate_parsed(text: str) -> int | None:
+    """About how many bytes `json.loads(text)` would take in a session; None for what is small or does not look like
+    JSON. Commas and brackets in strings count too, so it is rather too much."""
+    if len(text) < _LARGE_TEXT or text[:100].lstrip()[:1] not in ("{", "["):
+        return None
+    return len(text) + _VALUE_BYTES * sum(map(text.count, ",:[{"))
 
 
 def describe_value(value: object) -> str:

@@ -257,3 +257,17 @@ result = ", ".join(f"{label}: {count}" for label, count in ranking) + note
 """
     + _REPORT
 )
+
+PAIR_USERS: Final = (
+    """\
+from itertools import combinations
+
+labelled = [pair for reply in replies for pair in re.findall(r"^(\\d+): (.+)$", reply, re.MULTILINE)]
+user_of = re.compile(r"\\|\\|\\s*user:?\\s*(\\w+)\\s*\\|\\|", re.IGNORECASE)
+users = {match[1] for number, said in labelled if said == label and (match := user_of.search(lines[int(number)]))}
+ordered = sorted(users, key=lambda user: (len(user), user))
+result = "\\n".join(f"({one}, {other})" for one, other in combinations(ordered, 2)) or "There are no such pairs."
+result += note
+"""
+    + _REPORT
+)

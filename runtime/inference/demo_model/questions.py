@@ -74,7 +74,15 @@ class Classify:
     labels: tuple[str, ...]
 
 
-Task = Needle | Count | RankFiles | RankParts | Tally | Classify
+@dataclass(frozen=True)
+class PairUsers:
+    """List all pairs of users who both have a line that is A, of the labels A, B and C. Labelled by sub-calls."""
+
+    label: str
+    labels: tuple[str, ...]
+
+
+Task = Needle | Count | RankFiles | RankParts | Tally | Classify | PairUsers
 
 KNOWN_FORMS: Final = (
     "What is the magic number for NAME?",
@@ -84,4 +92,5 @@ KNOWN_FORMS: Final = (
     "What are the 10 most common words (or lines)?  What is the longest line?",
     f"Across all files, how many {'/'.join(COUNTABLES)} are there, and which file has the most?",
     "Classify each line (or file) as A, B or C, and count each label.",
+    "List all pairs of users who both have a line that is A, of the labels A, B and C.",
 )

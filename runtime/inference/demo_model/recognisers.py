@@ -17,6 +17,7 @@ from runtime.inference.demo_model.questions import (
     Classify,
     Count,
     Needle,
+    PairUsers,
     RankFiles,
     RankParts,
     Sought,
@@ -75,12 +76,28 @@ def _classify(asked: _Asked) -> Task | None:
     )
     if not match:
         return None
-    labels = [part.strip(" \"'`") for part in re.split(r",\s*(?:or |and )?|\s+(?:or|and)\s+", match["labels"])]
-    labels = list(dict.fromkeys(filter(None, labels)))
+    labels = _labels(match["labels"])
     if len(labels) < 2:
         return None
     is_file = match["unit"].lower().rstrip("s") in ("file", "document")
-    return Classify("files" if is_file else "lines", tuple(labels))
+    return Classify("files" if is_file else "lines", labels)
+
+
+def _pair_users(asked: _Asked) -> Task | None:
+    match = asked.match(
+        r"list (?:all )?(?:the )?pairs of users (?:who|that) both have (?:a|at least one) line (?:that is|labelled) "
+        r"(?P<label>[^,]+?),? of the labels (?P<labels>.+)"
+    )
+    if not match:
+        return None
+    label, labels = match["label"].strip("\"'`"), _labels(match["labels"])
+    return PairUsers(label, labels) if label in labels else None
+
+
+def _labels(text: str) -> tuple[str, ...]:
+    """Those of `A, B or C`, each once."""
+    labels = [part.strip(" \"'`") for part in re.split(r",\s*(?:or |and )?|\s+(?:or|and)\s+", text)]
+    return tuple(dict.fromkeys(filter(None, labels)))
 
 
 def _tally(asked: _Asked) -> Task | None:
@@ -162,6 +179,7 @@ def _rank_parts(asked: _Asked) -> Task | None:
 
 _RECOGNISERS: Final[tuple[Callable[[_Asked], Task | None], ...]] = (
     _classify,
+    _pair_users,
     _tally,
     _rank_parts,
     _rank_files,

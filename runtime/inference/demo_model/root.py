@@ -22,6 +22,7 @@ from runtime.inference.demo_model.questions import (
     Classify,
     Count,
     Needle,
+    PairUsers,
     RankFiles,
     RankParts,
     Sought,
@@ -167,6 +168,9 @@ def build_plan(task: Task, text: str | None = None) -> list[Step]:
         case Classify(unit, labels):
             cut = cells.CUT_FILES if unit == "files" else cells.CUT_LINES
             return [look, *_subcall_steps(classify_task(labels), cut, cells.CLASSIFY)]
+        case PairUsers(label, labels):
+            combine = _with_values(cells.PAIR_USERS, label=label)
+            return [look, *_subcall_steps(classify_task(labels), cells.CUT_LINES, combine)]
 
 
 def _subcall_steps(task: str, cut: str, combine: str) -> list[Step]:

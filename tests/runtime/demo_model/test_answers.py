@@ -6,6 +6,7 @@ import ast
 import random
 import sysconfig
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,15 @@ def test_lines_are_classified_by_sub_calls_and_tallied(client: OpenAI) -> None:
     )
     assert answer == "negative: 120, neutral: 60, positive: 60"
     assert len(rehearsal.prompts) == 4
+
+
+def test_users_who_share_a_label_are_paired(client: OpenAI) -> None:
+    lines = ["d || User: 12 || great", "d || user 9 || I love it", "d || User: 100 || nice", "d || User: 7 || awful"]
+    text = "\n".join(lines)
+    question = "List all pairs of users who both have a line that is {}, of the labels positive and negative."
+    ask = partial(Rehearsal(client).ask, context=TextContext(text), value=text)
+    assert ask(question.format("positive")) == "(9, 12)\n(9, 100)\n(12, 100)"
+    assert ask(question.format("negative")) == "There are no such pairs."
 
 
 def test_answer_says_how_many_pieces_could_not_be_read(client: OpenAI) -> None:

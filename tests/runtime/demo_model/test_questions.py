@@ -9,6 +9,7 @@ from runtime.inference.demo_model.questions import (
     Classify,
     Count,
     Needle,
+    PairUsers,
     RankFiles,
     RankParts,
     Sought,
@@ -55,6 +56,10 @@ from runtime.inference.demo_model.recognisers import parse_question
         ("Which file has the most functions?", Tally(COUNTABLES["functions"])),
         ("How many email addresses are there in the logs?", Tally(COUNTABLES["email addresses"])),
         ("Count the imports in each file.", Tally(COUNTABLES["import statements"], per_file=True)),
+        (
+            "List all pairs of users who both have a line that is good, of the labels good, bad or odd.",
+            PairUsers("good", ("good", "bad", "odd")),
+        ),
         (
             "Classify each line as positive, negative or neutral, and count each.",
             Classify("lines", ("positive", "negative", "neutral")),
