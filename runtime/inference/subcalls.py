@@ -48,12 +48,14 @@ class SubCallReply(BaseModel):
 
 
 async def answer_call(run: Run, call: HostCall) -> CellReply:
-    """Answer one suspended call and let the cell go on. Raises BudgetError when the batch does not fit."""
+    """Answer one suspended call and let the cell go on. Raises BudgetError when the batch does not fit; one that is
+    refused counts as one, so that code which asks nonsense without end is stopped too."""
     try:
         if call.name not in HOST_FUNCTIONS:
             raise ValueError(call.name)
         request = SubCallRequest.model_validate_json(call.payload)
     except ValueError as error:
+        run.budget.take_subcalls(1)
         return await run.session.resume(call, error=_describe_refusal(call, error))
     by_child = call.name == RLM_QUERY and run.budget.limits.max_depth > 0
     run.budget.take_subcalls(len(request.prompts))
