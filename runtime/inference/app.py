@@ -18,7 +18,10 @@ from runtime.inference.file_store import FileStore
 from runtime.inference.files_api import FilesApi
 from runtime.inference.hosting import Hosting
 from runtime.inference.models_api import ModelsApi
+from runtime.inference.records_api import RecordsApi
 from runtime.inference.replies import Pace
+from runtime.inference.run_archive import RunArchive
+from runtime.inference.run_catalog import RunCatalog
 from runtime.inference.runs_api import RunsApi
 from runtime.inference.settings import InferenceSettings
 from runtime.inference.storage import Storage
@@ -46,7 +49,9 @@ def build_server(
         engine.metrics.certificate_expiry.labels("server").set_function(tls.expires)
     limits = settings.limits_by_key
     admission = Admission(limits)
-    hosting = Hosting(engine, admission)
+    archive = RunArchive(storage)
+    hosting = Hosting(engine, archive, admission)
+    catalog = RunCatalog(hosting, archive)
     app = web.Application(
         middlewares=[
             request_id_middleware,
@@ -57,9 +62,14 @@ def build_server(
     app.on_response_prepare.extend([set_request_id, set_rate_headers])
     stored_files = FileStore(storage, settings.storage_max_bytes, limits)
     chat, runs = ChatApi(settings, hosting, stored_files, pace), RunsApi(settings, hosting, stored_files, pace)
+    records = RecordsApi(catalog, settings.admins, pace)
     files = FilesApi(stored_files, settings.max_body_bytes)
     models = ModelsApi(settings.served_model)
     app.router.add_post("/rlm/v1/runs", runs.post_runs)
+    app.router.add_get("/rlm/v1/runs", records.get_runs)
+    app.router.add_get("/rlm/v1/runs/{id}", records.get_run)
+    app.router.add_get("/rlm/v1/runs/{id}/events", records.get_events)
+    app.router.add_post("/rlm/v1/runs/{id}/cancel", records.post_cancel)
     for base in BASE_PATHS:
         app.router.add_post(f"{base}/chat/completions", chat.post_chat_completions)
         app.router.add_post(f"{base}/files", files.post_files)

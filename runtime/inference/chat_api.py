@@ -16,16 +16,17 @@ from pydantic_core import to_json
 
 from runtime.inference.bodies import receive
 from runtime.inference.chat_request import ChatRequest
-from runtime.inference.envelope import ErrorDetail, ErrorEnvelope, build_envelope, caller_of
-from runtime.inference.errors import DrainingError, ModelNotFoundError
+from runtime.inference.envelope import ErrorDetail, ErrorEnvelope, caller_of
+from runtime.inference.errors import ModelNotFoundError
 from runtime.inference.events import RunCompleted, RunFailed, StopReason
 from runtime.inference.file_store import FileStore
-from runtime.inference.hosting import Hosting, RunHandle
+from runtime.inference.hosting import Hosting
 from runtime.inference.joining import start_or_join
 from runtime.inference.options import apply_options
 from runtime.inference.progress import describe_progress
 from runtime.inference.prompts import CHARACTERS_PER_TOKEN
 from runtime.inference.replies import Pace, follow, open_stream, reply_when_done
+from runtime.inference.run_handle import RunHandle
 from runtime.inference.settings import InferenceSettings
 from runtime.inference.usage import Usage
 
@@ -68,18 +69,20 @@ class ChatApi:
         return await reply_when_done(request, handle, renderer.completion, self._pace)
 
     async def _stream(self, request: web.Request, asked: ChatRequest, handle: RunHandle) -> web.StreamResponse:
+        with handle.attend(linger=0):
+            return await self._write(request, asked, handle)
+
+    async def _write(self, request: web.Request, asked: ChatRequest, handle: RunHandle) -> web.StreamResponse:
         renderer = _Renderer(asked, handle.id)
-        async with open_stream(request, handle) as response:
+        async with open_stream(request) as response:
             await response.write(renderer.delta({"role": "assistant", "content": ""}))
-            last: RunCompleted | RunFailed | None = None
-            async for event in follow(handle, response, self._pace):
+            async for event in follow(handle.log, response, self._pace):
                 match event:
                     case RunCompleted() | RunFailed():
-                        last = event
+                        for chunk in renderer.end(event):
+                            await response.write(chunk)
                     case _ if asked.rlm.progress and (line := describe_progress(event)):
                         await response.write(renderer.delta({"reasoning_content": line + "\n"}))
-            for chunk in renderer.end(last):
-                await response.write(chunk)
         return response
 
 
@@ -106,7 +109,7 @@ class _Renderer:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
         return self._chunk([choice], None)
 
-    def end(self, last: RunCompleted | RunFailed | None) -> Iterator[bytes]:
+    def end(self, last: RunCompleted | RunFailed) -> Iterator[bytes]:
         """Everything after the last progress: the answer, or the error as a data event; then [DONE]."""
         match last:
             case RunCompleted():
@@ -118,9 +121,6 @@ class _Renderer:
                     yield self._chunk([], last.usage)
             case RunFailed():
                 yield _frame(_error_of(last).to_json().encode())
-            case None:
-                error = DrainingError("the service is shutting down; ask again")
-                yield _frame(build_envelope(error).to_json().encode())
         yield _DONE
 
     def _bounded(self, done: RunCompleted) -> tuple[str, FinishReason]:

@@ -6,7 +6,8 @@
     │   ├── UnauthenticatedError     401 invalid_api_key
     │   ├── NotFoundError            404 not_found
     │   │   ├── ModelNotFoundError   404 model_not_found
-    │   │   └── FileNotFoundHereError  404 file_not_found, or owner_lost: another process has or had it
+    │   │   ├── FileNotFoundHereError  404 file_not_found, or owner_lost: another process has or had it
+    │   │   └── RunNotFoundError     404 run_not_found, or owner_lost
     │   ├── MethodNotAllowedError    405 method_not_allowed
     │   ├── TooLargeError            413 too_large
     │   ├── StorageFullError         413 storage_full
@@ -14,6 +15,7 @@
     ├── RunError                     the run ended without an answer
     │   ├── BudgetError              422 max_iterations | max_subcalls | max_tokens | max_cost |
     │   │                            max_consecutive_errors, 504 timeout; not worth a retry
+    │   ├── RunCancelledError        409 cancelled: by its caller, who asked for that or went away
     │   ├── ContextTooLargeError     413 context_too_large: the sandbox cannot hold the context
     │   ├── AnswerTooLargeError      422 answer_too_large
     │   ├── SandboxUnavailableError  503 sandbox_unavailable: never an answer in its place
@@ -90,6 +92,14 @@ class FileNotFoundHereError(NotFoundError):
         self.code = "owner_lost" if is_elsewhere else "file_not_found"
 
 
+class RunNotFoundError(NotFoundError):
+    """`is_elsewhere`: its id is from a storage that this process does not share."""
+
+    def __init__(self, message: str, param: str | None = None, *, is_elsewhere: bool = False) -> None:
+        super().__init__(message, param)
+        self.code = "owner_lost" if is_elsewhere else "run_not_found"
+
+
 class MethodNotAllowedError(RequestError):
     status = 405
     code = "method_not_allowed"
@@ -157,6 +167,12 @@ class BudgetError(RunError):
     @property
     def http_status(self) -> int:
         return 504 if self.reason is BudgetReason.TIMEOUT else 422
+
+
+class RunCancelledError(RunError):
+    status = 409
+    code = "cancelled"
+    retry = False
 
 
 class ContextTooLargeError(RunError):

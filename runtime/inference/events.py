@@ -1,8 +1,8 @@
 """Trajectory events: everything that is said about a run while it goes on.
 
-The loop emits them, `POST /rlm/v1/runs` streams them as server-sent events (`event: <type>`, `data: <json>`), and the
-command line parses them with `parse_event` and draws them. Values only, no I/O. What they carry (code, output, answers)
-is written by models and guest code: hostile text to whoever shows it.
+The loop emits them, an `EventLog` keeps them, the native API streams them as server-sent events (`id: <seq>`,
+`event: <type>`, `data: <json>`), and the command line parses them with `parse_event` and draws them. Values only, no
+I/O. What they carry (code, output, answers) is written by models and guest code: hostile text to whoever shows it.
 """
 
 from __future__ import annotations
@@ -157,8 +157,11 @@ class RunCompleted(_Event):
 class RunFailed(_Event):
     type: Literal["run.failed"] = "run.failed"
     error: RunError
+    iterations: int = 0
+    sub_calls: int = 0
     usage: Usage = Field(default_factory=Usage)  # what was spent all the same
     usage_by_model: dict[str, Usage] = Field(default_factory=dict)
+    duration_s: float = 0.0
     partial_answer: str | None = None  # what the code had put into `answer["content"]` when a budget ended the run
 
 
@@ -188,4 +191,4 @@ def parse_event(data: str | bytes) -> TrajectoryEvent:
 
 def frame_event(event: TrajectoryEvent) -> bytes:
     """One server-sent event. JSON has no raw line breaks, so a single `data:` line always holds it."""
-    return f"event: {event.type}\ndata: {event.model_dump_json()}\n\n".encode()
+    return f"id: {event.seq}\nevent: {event.type}\ndata: {event.model_dump_json()}\n\n".encode()

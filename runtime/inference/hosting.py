@@ -1,31 +1,30 @@
-"""The runs of this process: each in a task of its own, for as long as somebody waits for it.
+"""The runs of this process: which there are, which of them a repeated request joins, what becomes of them at the end.
 
-The HTTP handlers start runs here and attend them. A run whose last waiter is gone is cancelled at once (a dropped
-stream) or after a linger (a dropped plain request, since the SDK's retry comes after the disconnect); while it lingers
-no new model call begins. A retry joins the run that it repeats, so that it is not paid twice.
+The HTTP handlers start runs here and attend them. A retry joins the run that it repeats, so that it is not paid twice.
+A run that has ended stays here until it is stored.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import logging
 from dataclasses import dataclass
 from typing import Final
 
 from runtime.inference.admission import Admission
 from runtime.inference.budget import Limits
 from runtime.inference.engine import Engine
-from runtime.inference.errors import DrainingError
-from runtime.inference.events import RunCompleted, TrajectoryEvent
+from runtime.inference.errors import DrainingError, StorageUnavailableError
 from runtime.inference.question import Question
-from runtime.inference.run import Caller, Narrator
-from runtime.inference.runner import run_question
+from runtime.inference.run import Caller
+from runtime.inference.run_archive import RunArchive
+from runtime.inference.run_handle import RunHandle
 
 HELD: Final = 60.0  # seconds that a finished run can still be joined
 DRAIN_TIMEOUT: Final = 20.0  # seconds; below the 30 that Kubernetes grants by default
-CANCEL_TIMEOUT: Final = 5.0  # seconds that a cancelled run gets to end its session
+STORE_TIMEOUT: Final = 5.0  # seconds that what is being stored gets at the end
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,75 +35,38 @@ class RequestIdentity:
     token: str
 
 
-class RunHandle:
-    """One run. `events` has everything said so far and to come."""
-
-    def __init__(self, engine: Engine, question: Question, limits: Limits, caller: Caller) -> None:
-        self.id = secrets.token_hex(16)
-        self.events: asyncio.Queue[TrajectoryEvent] = asyncio.Queue()
-        self._attended = asyncio.Event()
-        self._waiters = 0
-        self._linger: asyncio.TimerHandle | None = None
-        narrator = Narrator(self.id, self.events.put_nowait)
-        self.task = asyncio.create_task(run_question(engine, question, limits, narrator, self._attended, caller))
-        self.task.add_done_callback(_retrieve)
-
-    @contextmanager
-    def attend(self, linger: float) -> Iterator[None]:
-        """Somebody waits. Whoever leaves last before the end cancels the run after `linger` seconds."""
-        self._waiters += 1
-        self._attended.set()
-        if self._linger is not None:
-            self._linger.cancel()
-            self._linger = None
-        try:
-            yield
-        finally:
-            self._waiters -= 1
-            if self._waiters == 0 and not self.task.done():
-                self._attended.clear()
-                self._linger = asyncio.get_running_loop().call_later(linger, self.task.cancel)
-
-    async def finished(self, within: float | None = None) -> bool:
-        """Whether the run ended, waiting at most `within` seconds."""
-        done, _ = await asyncio.wait({self.task}, timeout=within)
-        return bool(done)
-
-    def result(self) -> RunCompleted:
-        """Of a finished run. Raises what the run raised; DrainingError when the service ended it."""
-        if self.task.cancelled():
-            raise DrainingError("the service is shutting down; ask again")
-        return self.task.result()
-
-
-def _retrieve(task: asyncio.Task[RunCompleted]) -> None:
-    """Nobody may be left to ask for the outcome; the runner has logged it."""
-    if not task.cancelled():
-        task.exception()
-
-
 class Hosting:
     """Owned by the application."""
 
-    def __init__(self, engine: Engine, admission: Admission) -> None:
+    def __init__(self, engine: Engine, archive: RunArchive, admission: Admission) -> None:
         self._engine = engine
+        self._archive = archive
         self._admission = admission
-        self._active: set[RunHandle] = set()
+        self._handles: dict[str, RunHandle] = {}
+        self._storing: set[asyncio.Task[None]] = set()
         self._joinable: dict[RequestIdentity, RunHandle] = {}
         self._draining = False
 
     def start(self, question: Question, limits: Limits, caller: Caller) -> RunHandle:
-        """Begin a run. Attend it at once, or it waits before its first model call.
+        """Begin a run. Attend it at once, or let it go on: it waits before its first model call.
 
         Raises DrainingError, and RateLimitedError for a key that has as many as it may."""
         if self._draining:
             raise DrainingError("the service is shutting down; ask again")
         self._admission.begin_run(caller.key_name)
-        handle = RunHandle(self._engine, question, limits, caller)
-        self._active.add(handle)
+        handle = RunHandle(self._engine, question, limits, caller, self._archive.new_id())
+        self._handles[handle.id] = handle
         handle.task.add_done_callback(lambda _: self._admission.end_run(caller.key_name))
-        handle.task.add_done_callback(lambda _: self._active.discard(handle))
+        handle.task.add_done_callback(lambda _: self._begin_storing(handle))
         return handle
+
+    def handles(self, owner: str | None) -> list[RunHandle]:
+        """Runs that are not stored yet, of one key or (None) of all."""
+        return [handle for handle in self._handles.values() if owner in {None, handle.record.key_name}]
+
+    def find(self, owner: str | None, run_id: str) -> RunHandle | None:
+        handle = self._handles.get(run_id)
+        return handle if handle is not None and owner in {None, handle.record.key_name} else None
 
     def offer(self, identity: RequestIdentity, handle: RunHandle) -> None:
         """Let a repeat of this request join the run, until some time after its end."""
@@ -127,17 +89,29 @@ class Hosting:
         return handle
 
     async def drain(self) -> None:
-        """No new runs; those under way get some time to finish, then they are cancelled."""
+        """No new runs; those under way get some time to finish, then they are cancelled. What ended is stored."""
         self._draining = True
-        tasks = {handle.task for handle in self._active}
-        if not tasks:
-            return
-        _, left = await asyncio.wait(tasks, timeout=DRAIN_TIMEOUT)
-        for task in left:
-            task.cancel()
-        if left:
-            await asyncio.wait(left, timeout=CANCEL_TIMEOUT)
+        active = [handle for handle in self._handles.values() if not handle.task.done()]
+        if active:
+            await asyncio.wait({handle.task for handle in active}, timeout=DRAIN_TIMEOUT)
+            reason = DrainingError("the service is shutting down; ask again")
+            await asyncio.gather(*(handle.cancel(reason) for handle in active))
+        await asyncio.sleep(0)  # callbacks of tasks that are done just now begin to store them
+        if self._storing:
+            await asyncio.wait(self._storing, timeout=STORE_TIMEOUT)
 
     @property
     def draining(self) -> bool:
         return self._draining
+
+    def _begin_storing(self, handle: RunHandle) -> None:
+        task = asyncio.create_task(self._store(handle))
+        self._storing.add(task)
+        task.add_done_callback(self._storing.discard)
+
+    async def _store(self, handle: RunHandle) -> None:
+        try:
+            await self._archive.save(handle.record.detail(), handle.log.compressed())
+        except StorageUnavailableError:
+            log.exception("a finished run could not be stored", extra={"run_id": handle.id})
+        del self._handles[handle.id]

@@ -10,8 +10,9 @@ from aiohttp import web
 
 from runtime.inference.budget import Limits
 from runtime.inference.envelope import KEY_NAME, caller_of
-from runtime.inference.hosting import Hosting, RequestIdentity, RunHandle
+from runtime.inference.hosting import Hosting, RequestIdentity
 from runtime.inference.question import Question
+from runtime.inference.run_handle import RunHandle
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 RETRY_HEADER = "x-stainless-retry-count"

@@ -1,12 +1,11 @@
 """How an answer that takes minutes is sent: as a stream with heartbeats, or as one JSON body after a wait.
 
-Used by the chat and the run endpoints. Both leave the run when the caller does: aiohttp cancels the handler, the handle
-notices that nobody waits.
+Used by everything that answers with a run. A caller who leaves takes the handler along (aiohttp cancels it), and the
+handle notices that nobody waits.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from typing import Final
 from aiohttp import web
 
 from runtime.inference.errors import InferenceError
-from runtime.inference.events import RunCompleted, RunFailed, TrajectoryEvent
-from runtime.inference.hosting import RunHandle
+from runtime.inference.event_log import EventLog
+from runtime.inference.events import RunCompleted, TrajectoryEvent
+from runtime.inference.run_handle import RunHandle
 
 PING: Final = b": ping\n\n"
 _STREAM_HEADERS: Final = {
@@ -36,45 +36,22 @@ class Pace:
 
 
 @asynccontextmanager
-async def open_stream(request: web.Request, handle: RunHandle) -> AsyncIterator[web.StreamResponse]:
-    """A server-sent event stream that attends the run; its first bytes go out at once. A caller who is gone ends it."""
+async def open_stream(request: web.Request) -> AsyncIterator[web.StreamResponse]:
+    """A server-sent event stream; its first bytes go out at once. A caller who is gone ends it."""
     response = web.StreamResponse(headers=_STREAM_HEADERS)
-    with handle.attend(linger=0), suppress(ConnectionError):
+    with suppress(ConnectionError):
         await response.prepare(request)
         yield response
         await response.write_eof()
 
 
-async def follow(handle: RunHandle, response: web.StreamResponse, pace: Pace) -> AsyncIterator[TrajectoryEvent]:
-    """The run's events up to its last, with a heartbeat on the stream whenever there is none for a while.
-
-    A run that was cancelled from inside (the service drains) ends without a last event.
-    """
-    while True:
-        event = await _next_event(handle, pace.heartbeat)
-        if event is not None:
-            yield event
-            if isinstance(event, RunCompleted | RunFailed):
-                return
-        elif handle.task.done():
-            return
-        else:
+async def follow(log: EventLog, response: web.StreamResponse, pace: Pace) -> AsyncIterator[TrajectoryEvent]:
+    """A run's events up to its last, with a heartbeat on the stream whenever there is none for a while."""
+    async for event in log.follow(patience=pace.heartbeat):
+        if event is None:
             await response.write(PING)
-
-
-async def _next_event(handle: RunHandle, within: float) -> TrajectoryEvent | None:
-    """None when there is none in time, or when the run ended without saying so."""
-    getter = asyncio.ensure_future(handle.events.get())
-    try:
-        await asyncio.wait({getter, handle.task}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
-        if getter.done():
-            return getter.result()
-        if handle.task.done():
-            await asyncio.sleep(0)
-            return None if handle.events.empty() else handle.events.get_nowait()
-        return None
-    finally:
-        getter.cancel()
+        else:
+            yield event
 
 
 async def reply_when_done(

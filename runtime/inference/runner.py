@@ -1,7 +1,7 @@
 """Carries one run from its question to its end: session, deadline, first and last event, metrics, log line.
 
 Called by `hosting.py` for requests and by `runtime.client`. Whatever happens, exactly one of `run.completed` and
-`run.failed` is said, unless the run is cancelled: then nobody listens.
+`run.failed` is said, also when the run is cancelled.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from functools import partial
 
 from runtime.inference.budget import Budget, Limits
@@ -16,7 +17,7 @@ from runtime.inference.children import Children
 from runtime.inference.demand import demand_session
 from runtime.inference.direct import answer_directly, is_short
 from runtime.inference.engine import Engine
-from runtime.inference.errors import BudgetError, InferenceError
+from runtime.inference.errors import BudgetError, InferenceError, RunCancelledError
 from runtime.inference.events import RunCompleted, RunError, RunFailed, RunStarted
 from runtime.inference.loop import find_answer
 from runtime.inference.memo import Memo
@@ -28,10 +29,21 @@ from runtime.inference.turns import Answer
 log = logging.getLogger(__name__)
 
 
+def build_cancellation() -> InferenceError:
+    return RunCancelledError("the run was cancelled")
+
+
 async def run_question(
-    engine: Engine, question: Question, limits: Limits, narrator: Narrator, attended: asyncio.Event, caller: Caller
+    engine: Engine,
+    question: Question,
+    limits: Limits,
+    narrator: Narrator,
+    attended: asyncio.Event,
+    caller: Caller,
+    cancelled_by: Callable[[], InferenceError] = build_cancellation,
 ) -> RunCompleted:
-    """The run's last event. Raises RunError when there is no answer; anything else raised is a defect."""
+    """The run's last event. Raises RunError when there is no answer; anything else raised is a defect. `cancelled_by`
+    says why the task was cancelled."""
     budget = Budget(limits, time.monotonic)
     narrator.say(RunStarted(**narrator.stamp(), model=engine.settings.served_model, context=question.summary))
     status = "cancelled"
@@ -39,6 +51,9 @@ async def run_question(
         with engine.metrics.active_runs.track_inprogress():
             completed = await _answer(engine, question, budget, narrator, attended)
         status = "ok"
+    except asyncio.CancelledError:
+        narrator.say(_build_failure(narrator, cancelled_by(), budget))
+        raise
     except InferenceError as error:
         status = error.code
         narrator.say(_build_failure(narrator, error, budget))
@@ -141,6 +156,9 @@ def _build_failure(narrator: Narrator, error: InferenceError, budget: Budget) ->
     return RunFailed(
         **narrator.stamp(),
         error=RunError(code=error.code, message=error.message),
+        iterations=budget.iterations,
+        sub_calls=budget.subcalls,
+        duration_s=budget.elapsed,
         usage=budget.usage,
         usage_by_model=dict(budget.usage_by_model),
         partial_answer=error.partial_answer if isinstance(error, BudgetError) else None,

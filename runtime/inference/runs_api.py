@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
-
 from aiohttp import web
 from pydantic import BaseModel
 
 from runtime.inference.bodies import receive
 from runtime.inference.envelope import caller_of
-from runtime.inference.errors import DrainingError
-from runtime.inference.events import RunCompleted, RunError, RunFailed, StopReason, frame_event
+from runtime.inference.events import RunCompleted, StopReason, frame_event
 from runtime.inference.file_store import FileStore
-from runtime.inference.hosting import Hosting, RunHandle
+from runtime.inference.hosting import Hosting
 from runtime.inference.joining import start_or_join
 from runtime.inference.options import apply_options
+from runtime.inference.records_api import build_reply
 from runtime.inference.replies import Pace, follow, open_stream, reply_when_done
+from runtime.inference.run_handle import RunHandle
 from runtime.inference.runs_request import RunRequest
 from runtime.inference.settings import InferenceSettings
 from runtime.inference.usage import Usage
@@ -44,26 +43,26 @@ class RunsApi:
     async def post_runs(self, request: web.Request) -> web.StreamResponse:
         parsed = await receive(request, self._settings.max_body_bytes, RunRequest, self._files)
         limits = apply_options(self._settings.limits, parsed.asked.options, "options")
-        if parsed.asked.stream:
-            return await self._stream(request, self._hosting.start(parsed.question, limits, caller_of(request)))
-        handle = start_or_join(self._hosting, request, parsed.digest, parsed.question, limits)
+        asked = parsed.asked
+        if asked.stream:
+            handle = self._hosting.start(parsed.question, limits, caller_of(request))
+        else:
+            handle = start_or_join(self._hosting, request, parsed.digest, parsed.question, limits)
+        if asked.background:
+            handle.go_on()
+        if asked.stream:
+            return await self._stream(request, handle)
+        if asked.background:
+            return build_reply(handle.record.detail(), status=202)
         return await reply_when_done(request, handle, _render, self._pace)
 
     async def _stream(self, request: web.Request, handle: RunHandle) -> web.StreamResponse:
-        async with open_stream(request, handle) as response:
-            last = None
-            async for event in follow(handle, response, self._pace):
-                last = event
-                await response.write(frame_event(event))
-            if not isinstance(last, RunCompleted | RunFailed):
-                await response.write(frame_event(_build_drained(handle.id, last.seq + 1 if last else 0)))
-        return response
+        with handle.attend(linger=0):
+            async with open_stream(request) as response:
+                async for event in follow(handle.log, response, self._pace):
+                    await response.write(frame_event(event))
+            return response
 
 
 def _render(done: RunCompleted) -> bytes:
     return RunReply.model_validate(done.model_dump(include=set(RunReply.model_fields))).model_dump_json().encode()
-
-
-def _build_drained(run_id: str, seq: int) -> RunFailed:
-    error = DrainingError("the service is shutting down; ask again")
-    return RunFailed(run_id=run_id, seq=seq, at=time.time(), error=RunError(code=error.code, message=error.message))

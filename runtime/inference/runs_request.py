@@ -24,6 +24,7 @@ class RunRequest(QuestionRequest):
     files: list[str] | None = Field(default=None, min_length=1)
     options: RunOptions = Field(default_factory=RunOptions)
     stream: bool = False
+    background: bool = False  # answered at once with 202; the run goes on whether or not anybody waits
 
     @model_validator(mode="after")
     def _has_one_context(self) -> RunRequest:

@@ -95,6 +95,9 @@ class InferenceSettings(ServiceSettings):
         allow_inf_nan=False,
         description="a run waits so long for a pool without pods, and the service is ready without one; 0: 503 at once",
     )
+    admin_keys: str | None = Field(
+        None, description="names of keys that see the runs of all keys, comma-separated; unset: every key sees its own"
+    )
     wasm_service_url: str = Field(
         "http://wasm-repl-service:8000",
         validation_alias=AliasChoices("wasm_service_url", "WASM_SERVICE_URL"),
@@ -165,6 +168,10 @@ class InferenceSettings(ServiceSettings):
     def sub_models(self) -> frozenset[str]:
         """Every model that code may name in `llm_query(model=...)`."""
         return frozenset({self.model_name, self.sub_model, *_split(self.allowed_models)})
+
+    @property
+    def admins(self) -> frozenset[str]:
+        return frozenset(_split(self.admin_keys))
 
     @property
     def limits(self) -> Limits:

@@ -10,7 +10,8 @@ from runtime.inference.events import CellStarted, RunFailed, frame_event, parse_
 
 def test_event_comes_back_from_its_frame_as_it_was() -> None:
     event = CellStarted(run_id="r", seq=3, at=1.5, iteration=1, code="print('a\n\u2028b')\r\n")
-    name, data, *rest = frame_event(event).decode().split("\n")
+    number, name, data, *rest = frame_event(event).decode().split("\n")
+    assert number == "id: 3"
     assert name == "event: cell.started"
     assert rest == ["", ""]
     assert parse_event(data.removeprefix("data: ")) == event

@@ -1,0 +1,108 @@
+"""All runs that a caller may see: those of this process that go on and the stored ones, as if there were one kind.
+
+Asked by the API of runs and by that of responses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+from runtime.inference.errors import RunNotFoundError
+from runtime.inference.event_log import read_compressed
+from runtime.inference.events import TrajectoryEvent
+from runtime.inference.hosting import Hosting
+from runtime.inference.run_archive import ArchivedRun, RunArchive
+from runtime.inference.run_handle import RunHandle
+from runtime.inference.run_record import RunDetail, RunStatus, RunSummary
+from runtime.inference.storage import ID_LENGTH, TOKEN_LENGTH
+
+_ID: Final = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
+_TOKEN_AT: Final = 12
+
+
+@dataclass(frozen=True)
+class Page:
+    runs: list[RunSummary]
+    has_more: bool
+
+
+class RunCatalog:
+    """`owner` is the name of the key whose runs are seen; None: those of all keys."""
+
+    def __init__(self, hosting: Hosting, archive: RunArchive) -> None:
+        self._hosting = hosting
+        self._archive = archive
+
+    async def page(self, owner: str | None, limit: int, after: str | None, status: RunStatus | None) -> Page:
+        """Newest first, those older than the run `after`. Raises RunNotFoundError for an `after` that is not there."""
+        known: dict[str, RunHandle | ArchivedRun] = {run.id: run for run in await self._archive.runs(owner)}
+        known.update({handle.id: handle for handle in self._hosting.handles(owner)})
+        if after is not None and after not in known:
+            raise self._not_found(after, "after")
+        ids = sorted((run_id for run_id in known if after is None or run_id < after), reverse=True)
+        wanted = [known[run_id] for run_id in ids if status is None or _status(known[run_id]) is status]
+        summaries = await asyncio.gather(*map(self._summary, wanted[:limit]))
+        return Page([summary for summary in summaries if summary is not None], len(wanted) > limit)
+
+    async def detail(self, owner: str | None, run_id: str) -> RunDetail:
+        """Raises RunNotFoundError."""
+        found = await self._find(owner, run_id)
+        detail = found.record.detail() if isinstance(found, RunHandle) else await self._archive.detail(found)
+        if detail is None:
+            raise self._not_found(run_id)
+        return detail
+
+    async def cancel(self, owner: str | None, run_id: str) -> RunDetail:
+        """Its detail, once it has ended. One that had ended before stays as it was."""
+        found = await self._find(owner, run_id)
+        if isinstance(found, RunHandle):
+            await found.cancel()
+        return await self.detail(owner, run_id)
+
+    async def follow(
+        self, owner: str | None, run_id: str, after: int, patience: float
+    ) -> AsyncIterator[TrajectoryEvent | None]:
+        """Events as `EventLog.follow` gives them. Raises RunNotFoundError."""
+        found = await self._find(owner, run_id)
+        if isinstance(found, RunHandle):
+            return found.log.follow(after, patience)
+        content = await self._archive.events(found)
+        if content is None:
+            raise self._not_found(run_id)
+        return _replay(content, after)
+
+    async def _find(self, owner: str | None, run_id: str) -> RunHandle | ArchivedRun:
+        handle = self._hosting.find(owner, run_id)
+        if handle is not None:
+            return handle
+        archived = await self._archive.find(owner, run_id) if _ID.fullmatch(run_id) else None
+        if archived is None:
+            raise self._not_found(run_id)
+        return archived
+
+    async def _summary(self, run: RunHandle | ArchivedRun) -> RunSummary | None:
+        return run.record.detail().summary() if isinstance(run, RunHandle) else await self._archive.summary(run)
+
+    def _not_found(self, run_id: str, param: str | None = None) -> RunNotFoundError:
+        token = run_id[_TOKEN_AT : _TOKEN_AT + TOKEN_LENGTH]
+        if _ID.fullmatch(run_id) and token != self._archive.token:
+            return RunNotFoundError(
+                f"the run {run_id} belongs to another process, whose storage this one does not share; ask there, or "
+                "give all replicas one RLM_STORAGE_URL",
+                param,
+                is_elsewhere=True,
+            )
+        return RunNotFoundError(f"there is no run {run_id[:100]!r}; see /rlm/v1/runs", param)
+
+
+def _status(run: RunHandle | ArchivedRun) -> RunStatus:
+    return run.record.status if isinstance(run, RunHandle) else run.status
+
+
+async def _replay(content: bytes, after: int) -> AsyncIterator[TrajectoryEvent]:
+    for event in await asyncio.to_thread(lambda: list(read_compressed(content, after))):
+        yield event
