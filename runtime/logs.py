@@ -17,6 +17,8 @@ LogFormat = Literal["json", "text"]
 
 REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
 """Of the request that is being handled in this context."""
+TRACE_ID: Final[ContextVar[str | None]] = ContextVar("trace_id", default=None)
+"""Of the trace that the request is part of, 32 hexadecimal digits."""
 
 
 def configure_logging(level: str, log_format: LogFormat) -> None:
@@ -31,10 +33,12 @@ def configure_logging(level: str, log_format: LogFormat) -> None:
 
 
 def add_request_id(record: logging.LogRecord) -> bool:
-    """A filter that lets everything pass."""
-    request_id = REQUEST_ID.get()
+    """A filter that lets everything pass, with the request's id and that of its trace."""
+    request_id, trace_id = REQUEST_ID.get(), TRACE_ID.get()
     if request_id is not None:
         record.request_id = request_id
+    if trace_id is not None:
+        record.trace_id = trace_id
     return True
 
 

@@ -35,6 +35,7 @@ LINGER_SECONDS: Final = 1.0
 LINGER_POLL_SECONDS: Final = 0.02
 REQUEST_ID_HEADER: Final = "x-request-id"
 _REQUEST_ID_ACCEPTED: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?P<trace_id>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 log = logging.getLogger(__name__)
@@ -189,17 +190,20 @@ async def request_id_middleware(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Take the caller's x-request-id if it is harmless, else make one. Handlers read `request[REQUEST_ID]`; what is
-    logged for the request has it.
+    logged for the request has it, and the trace's id of a W3C `traceparent`.
 
     The reply header is set by `set_request_id`, hooked to on_response_prepare, so that streams carry it too.
     """
     given = request.headers.get(REQUEST_ID_HEADER, "")
     request[REQUEST_ID] = given if _REQUEST_ID_ACCEPTED.fullmatch(given) else secrets.token_hex(16)
     in_logs = logs.REQUEST_ID.set(request[REQUEST_ID])
+    traced = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
+    trace_in_logs = logs.TRACE_ID.set(traced["trace_id"] if traced else None)
     try:
         return await handler(request)
     finally:
         logs.REQUEST_ID.reset(in_logs)
+        logs.TRACE_ID.reset(trace_in_logs)
 
 
 async def set_request_id(request: web.Request, response: web.StreamResponse) -> None:

@@ -25,6 +25,7 @@ from runtime.inference.run_catalog import RunCatalog
 from runtime.inference.runs_api import RunsApi
 from runtime.inference.settings import InferenceSettings
 from runtime.inference.storage import Storage
+from runtime.inference.traced_requests import build_tracing_middleware
 from runtime.keyring import KeyRing
 from runtime.tls import TlsFolder
 from runtime.web import Listening, Operations, Server, request_id_middleware, set_request_id
@@ -55,6 +56,7 @@ def build_server(
     app = web.Application(
         middlewares=[
             request_id_middleware,
+            build_tracing_middleware(engine.tracing),
             build_middleware(keys, engine.metrics),
             build_admission_middleware(admission),
         ]

@@ -26,6 +26,7 @@ from runtime.inference.question import Question, TextContext
 from runtime.inference.run import Narrator, Run, make_mark
 from runtime.inference.session import Sandbox, fork_session, open_session
 from runtime.inference.subcalls import PREVIEW_CHARACTERS
+from runtime.inference.tracing import fail
 
 SESSION_TIMEOUT: Final = 60.0  # seconds that a child waits for a session; the runs that wait hold sessions themselves
 
@@ -59,7 +60,10 @@ class Children:
                     prompt_preview=prompt[:PREVIEW_CHARACTERS],
                 )
             )
-            outcome = await self._answer(parent, index, prompt, name, budget, narrator)
+            with parent.tracing.run(name, narrator.run_id, narrator.node, parent.depth + 1, budget) as span:
+                outcome = await self._answer(parent, index, prompt, name, budget, narrator)
+                if outcome.error is not None:
+                    fail(span, "child_failed")
             narrator.say(
                 ChildCompleted(
                     **narrator.stamp(),

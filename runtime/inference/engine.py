@@ -18,6 +18,7 @@ from runtime.inference.sandbox_tls import open_sandbox_tls
 from runtime.inference.sandbox_watch import SandboxWatch
 from runtime.inference.session import Sandbox
 from runtime.inference.settings import InferenceSettings
+from runtime.inference.tracing import Tracing
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Engine:
     sandbox: Sandbox
     metrics: Metrics
     child_slots: ChildSlots
+    tracing: Tracing
 
 
 @contextlib.asynccontextmanager
@@ -41,14 +43,30 @@ async def open_engine(settings: InferenceSettings, metrics: Metrics) -> AsyncIte
         patience=settings.timeout_seconds,
         tls=tls.following_context() if tls is not None else None,
     )
-    models = Models(settings, metrics)
     watch = SandboxWatch(client)
     watching = asyncio.create_task(watch.run())
     try:
-        yield Engine(settings, models, Sandbox(client, watch), metrics, ChildSlots(settings.max_child_runs))
+        async with _open_tracing(settings) as tracing:
+            models = Models(settings, metrics, tracing)
+            try:
+                slots = ChildSlots(settings.max_child_runs)
+                yield Engine(settings, models, Sandbox(client, watch), metrics, slots, tracing)
+            finally:
+                await models.close()
     finally:
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching
-        await models.close()
         await client.close()
+
+
+@contextlib.asynccontextmanager
+async def _open_tracing(settings: InferenceSettings) -> AsyncIterator[Tracing]:
+    """Off without an endpoint."""
+    if settings.traces_endpoint is None:
+        yield Tracing()
+        return
+    from runtime.inference.trace_export import open_export  # slow to load
+
+    async with open_export(settings.traces_endpoint, with_content=settings.trace_content) as tracing:
+        yield tracing

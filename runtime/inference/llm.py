@@ -25,6 +25,7 @@ from runtime.inference.metrics import Metrics
 from runtime.inference.prices import Prices, price_tokens
 from runtime.inference.prompts import Message
 from runtime.inference.settings import InferenceSettings
+from runtime.inference.tracing import Tracing
 from runtime.inference.usage import Usage
 
 MAX_RETRIES: Final = 3
@@ -53,9 +54,10 @@ class SubCallFailure:
 class Models:
     """Root model and sub-models of one process."""
 
-    def __init__(self, settings: InferenceSettings, metrics: Metrics) -> None:
+    def __init__(self, settings: InferenceSettings, metrics: Metrics, tracing: Tracing) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._tracing = tracing
         self._slots = asyncio.Semaphore(settings.max_concurrency)
         self._root = _Endpoint(settings.model_base_url, settings.model_api_key_file)
         self._sub = self._build_sub_endpoint(settings)
@@ -83,7 +85,7 @@ class Models:
         """The next turn of a run's own model. Raises ModelError when the endpoint keeps failing."""
         endpoint = self._root if model == self._settings.model_name else self._sub
         try:
-            return await self._ask(endpoint, role, model, [_as_param(message) for message in messages])
+            return await self._ask(endpoint, role, model, messages)
         except openai.OpenAIError as error:
             status = error.status_code if isinstance(error, openai.APIStatusError) else None
             raise ModelError(
@@ -98,7 +100,7 @@ class Models:
         if (refusal := self.refuse(name)) is not None:
             return SubCallFailure(refusal)
         try:
-            return await self._ask(self._endpoint_of(name), "sub", name, [{"role": "user", "content": prompt}])
+            return await self._ask(self._endpoint_of(name), "sub", name, [Message(role="user", content=prompt)])
         except openai.OpenAIError as error:
             return SubCallFailure(_describe_failure(error))
 
@@ -107,17 +109,20 @@ class Models:
         is_root = model == self._settings.model_name and model != self._settings.sub_model
         return self._root if is_root else self._sub
 
-    async def _ask(
-        self, endpoint: _Endpoint, role: Role, model: str, messages: list[ChatCompletionMessageParam]
-    ) -> Completion:
+    async def _ask(self, endpoint: _Endpoint, role: Role, model: str, messages: Sequence[Message]) -> Completion:
         async with self._slot():
-            with self._metrics.llm_call(model, role) as call:
+            with (
+                self._metrics.llm_call(model, role) as call,
+                self._tracing.model_call(model, role, endpoint.base_url, messages) as span,
+            ):
                 try:
-                    completion = _read_reply(await endpoint.complete(model, messages), model, self._settings.prices)
+                    reply = await endpoint.complete(model, [_as_param(message) for message in messages])
+                    completion = _read_reply(reply, model, self._settings.prices)
                 except openai.OpenAIError as error:
                     _log_failure(error, model, role)
                     raise
                 call.succeeded(completion.usage)
+                span.succeeded(completion.text, completion.usage)
                 return completion
 
     @asynccontextmanager
@@ -138,6 +143,7 @@ class _Endpoint:
     """One OpenAI-compatible address with its pooled connections and its key."""
 
     def __init__(self, base_url: str, key_file: Path | None) -> None:
+        self.base_url = base_url
         self._headers = {} if key_file else {"Authorization": openai.Omit()}
         self._client = openai.AsyncOpenAI(
             base_url=base_url,

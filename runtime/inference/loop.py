@@ -40,20 +40,29 @@ async def find_answer(run: Run) -> Answer:
     """Turn after turn until the model finishes. Raises RunError when it cannot: see errors.py."""
     transcript = open_transcript(run.question)
     while run.budget.take_iteration():
-        await compact(run, transcript, run.compact_above_tokens)
-        run.say(IterationStarted(**run.stamp(), iteration=run.budget.iterations))
-        reply = await ask_model(run, transcript)
-        turn = await act(run, reply)
-        if turn.answer is not None:
-            checked = await check_answer(run, turn.answer)
-            if checked.problem is None:
-                return Answer(checked.text, StopReason.FINAL)
-            await run.session.reopen()
-            shown = [turn.observation] if turn.observation else []
-            turn = Turn(None, "\n\n".join([*shown, describe_invalid_answer(checked.problem)]), ok=False)
-        run.budget.note_outcome(turn.ok)
-        transcript.append(Message(role="user", content=turn.observation))
+        with run.tracing.iteration(run.budget.iterations):
+            answer = await take_turn(run, transcript)
+        if answer is not None:
+            return answer
     return await ask_for_best(run, transcript)
+
+
+async def take_turn(run: Run, transcript: list[Message]) -> Answer | None:
+    """The model's reply, what its code did, and what the model is shown of it; an answer when it finished."""
+    await compact(run, transcript, run.compact_above_tokens)
+    run.say(IterationStarted(**run.stamp(), iteration=run.budget.iterations))
+    reply = await ask_model(run, transcript)
+    turn = await act(run, reply)
+    if turn.answer is not None:
+        checked = await check_answer(run, turn.answer)
+        if checked.problem is None:
+            return Answer(checked.text, StopReason.FINAL)
+        await run.session.reopen()
+        shown = [turn.observation] if turn.observation else []
+        turn = Turn(None, "\n\n".join([*shown, describe_invalid_answer(checked.problem)]), ok=False)
+    run.budget.note_outcome(turn.ok)
+    transcript.append(Message(role="user", content=turn.observation))
+    return None
 
 
 async def act(run: Run, reply: Reply) -> Turn:
@@ -84,20 +93,22 @@ async def act(run: Run, reply: Reply) -> Turn:
 async def run_cell(run: Run, code: str) -> CellReply:
     """Run one cell to its end, answering the calls that suspend it. Output and events are those of the whole cell."""
     run.say(CellStarted(**run.stamp(), iteration=run.budget.iterations, code=code))
-    part = await run.session.execute(code)
-    parts = [part]
-    note_partial(run, part)
-    while part.call is not None:
-        part = await answer_call(run, part.call)
-        parts.append(part)
+    with run.tracing.cell(code) as span:
+        part = await run.session.execute(code)
+        parts = [part]
         note_partial(run, part)
-    cell = part.model_copy(
-        update={
-            "stdout": "".join(each.stdout for each in parts),
-            "stderr": "".join(each.stderr for each in parts),
-            "events": [event for each in parts for event in each.events],
-        }
-    )
+        while part.call is not None:
+            part = await answer_call(run, part.call)
+            parts.append(part)
+            note_partial(run, part)
+        cell = part.model_copy(
+            update={
+                "stdout": "".join(each.stdout for each in parts),
+                "stderr": "".join(each.stderr for each in parts),
+                "events": [event for each in parts for event in each.events],
+            }
+        )
+        span.ended(cell, parts)
     run.metrics.cell_ended(cell.status)
     run.say(
         CellCompleted(

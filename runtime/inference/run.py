@@ -21,6 +21,7 @@ from runtime.inference.metrics import Metrics
 from runtime.inference.outcome import Outcome
 from runtime.inference.question import Question
 from runtime.inference.session import ReplSession
+from runtime.inference.tracing import Tracing
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Conversation:
     model: str
     depth: int  # 0 is the root
     models: Models
+    tracing: Tracing
     budget: Budget
     narrator: Narrator
     subcall_slots: asyncio.Semaphore  # the tree's share of the process's model calls, held only while one is made

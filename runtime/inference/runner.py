@@ -48,7 +48,10 @@ async def run_question(
     narrator.say(RunStarted(**narrator.stamp(), model=engine.settings.served_model, context=question.summary))
     status = "cancelled"
     try:
-        with engine.metrics.active_runs.track_inprogress():
+        with (
+            engine.metrics.active_runs.track_inprogress(),
+            engine.tracing.run(engine.settings.served_model, narrator.run_id, narrator.node, 0, budget),
+        ):
             completed = await _answer(engine, question, budget, narrator, attended)
         status = "ok"
     except asyncio.CancelledError:
@@ -96,6 +99,7 @@ async def _answer(
         model=engine.settings.model_name,
         depth=0,
         models=engine.models,
+        tracing=engine.tracing,
         budget=budget,
         narrator=narrator,
         subcall_slots=asyncio.Semaphore(max(1, engine.settings.max_concurrency // 2)),

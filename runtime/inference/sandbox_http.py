@@ -26,6 +26,7 @@ from runtime.inference.errors import (
     SessionLostError,
 )
 from runtime.inference.sandbox_tls import explain
+from runtime.inference.tracing import outgoing_headers
 from runtime.wire import ErrorBody, ErrorCode
 
 CONNECT_TIMEOUT: Final = 5.0
@@ -74,7 +75,7 @@ class SandboxHttp:
                 method,
                 url + path,
                 data=data,
-                headers={**(headers or {}), **await self._authorization()},
+                headers={**outgoing_headers(), **(headers or {}), **await self._authorization()},
                 timeout=aiohttp.ClientTimeout(total=within, connect=CONNECT_TIMEOUT),
                 allow_redirects=False,
             ) as response:

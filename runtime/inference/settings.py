@@ -15,7 +15,8 @@ from runtime.inference.budget import Limits
 from runtime.inference.key_limits import KeyLimits, LimitsByKey, parse_key_limits
 from runtime.inference.prices import Price, parse_prices
 from runtime.inference.sandbox_servers import split_urls
-from runtime.settings import ServiceSettings
+from runtime.inference.signal_settings import SignalSettings
+from runtime.redaction import redact
 
 DEFAULT_MAX_BODY_BYTES: Final = 256 * 1024 * 1024
 """A folder of 64 MiB grows when it becomes JSON (line ends and quotes are escaped; non-ASCII up to threefold), and a
@@ -26,7 +27,7 @@ DEFAULT_STORAGE_BYTES: Final = 512 * 1024 * 1024
 """With one upload of the largest size in progress, that fits a pod's scratch folder of 1 GiB."""
 
 
-class InferenceSettings(ServiceSettings):
+class InferenceSettings(SignalSettings):
     """The inference plane: answers questions over contexts of any length, with code that runs in the sandbox plane."""
 
     model_config = SettingsConfigDict(
@@ -122,11 +123,17 @@ class InferenceSettings(ServiceSettings):
             raise ValueError("it names no address")
         return ",".join(filter(None, map(cls._is_http_url, urls)))
 
-    @field_validator("model_base_url", "sub_model_base_url")
+    @field_validator(
+        "model_base_url",
+        "sub_model_base_url",
+        "otlp_endpoint",
+        "otel_exporter_otlp_endpoint",
+        "otel_exporter_otlp_traces_endpoint",
+    )
     @classmethod
     def _is_http_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
-            raise ValueError(f"{value!r} is not an http:// or https:// address")
+            raise ValueError(f"{redact(value)!r} is not an http:// or https:// address")
         return value.rstrip("/") if value else value
 
     @field_validator("prices", mode="before")
@@ -153,7 +160,7 @@ class InferenceSettings(ServiceSettings):
     @classmethod
     def _is_storage_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(STORAGE_SCHEMES):
-            raise ValueError(f"{value!r} does not begin with one of {', '.join(STORAGE_SCHEMES)}")
+            raise ValueError(f"{redact(value)!r} does not begin with one of {', '.join(STORAGE_SCHEMES)}")
         return value
 
     @property

@@ -7,13 +7,11 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 START_DEADLINE = 180.0  # seconds; a first start compiles the guest
 
@@ -25,6 +23,10 @@ class SandboxProcess:
     url: str
     key_file: Path
     process: subprocess.Popen[str]
+    log: Path
+
+    def log_lines(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
 
 
 @contextlib.contextmanager
@@ -35,7 +37,8 @@ def run_sandbox(folder: Path, **settings: str) -> Iterator[SandboxProcess]:
     keys.mkdir()
     key_file = keys / "inference"
     key_file.write_text(SANDBOX_KEY)
-    with tempfile.TemporaryFile("w+") as log:
+    log_path = folder / "sandbox.log"
+    with log_path.open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "runtime.sandbox"],
             env={
@@ -49,7 +52,7 @@ def run_sandbox(folder: Path, **settings: str) -> Iterator[SandboxProcess]:
             text=True,
         )
         try:
-            yield SandboxProcess(_wait_ready(process, log), key_file, process)
+            yield SandboxProcess(_wait_ready(process, log_path), key_file, process, log_path)
         finally:
             process.terminate()
             try:
@@ -59,11 +62,10 @@ def run_sandbox(folder: Path, **settings: str) -> Iterator[SandboxProcess]:
                 process.wait()
 
 
-def _wait_ready(process: subprocess.Popen[str], log: IO[str]) -> str:
+def _wait_ready(process: subprocess.Popen[str], log: Path) -> str:
     deadline = time.monotonic() + START_DEADLINE
     while time.monotonic() < deadline:
-        log.seek(0)
-        text = log.read()
+        text = log.read_text()
         if process.poll() is not None:
             raise AssertionError(f"the sandbox ended with status {process.returncode}:\n{text}")
         for record in (json.loads(line) for line in text.splitlines() if '"listening"' in line):

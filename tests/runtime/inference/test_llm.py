@@ -12,6 +12,7 @@ from runtime.inference.llm import Completion, Models
 from runtime.inference.metrics import Metrics
 from runtime.inference.prompts import Message
 from runtime.inference.settings import InferenceSettings
+from runtime.inference.tracing import Tracing
 from tests.runtime.inference.scripted_model import ScriptedModel
 
 ASK = [Message(role="system", content="s"), Message(role="user", content="q")]
@@ -25,7 +26,7 @@ async def other_model() -> AsyncIterator[ScriptedModel]:
 
 
 async def ask_both(settings: InferenceSettings) -> None:
-    models = Models(settings, Metrics())
+    models = Models(settings, Metrics(), Tracing())
     try:
         await models.ask_turn(ASK, "m", "root")
         assert isinstance(await models.ask_sub("p", None), Completion)
@@ -78,7 +79,7 @@ async def test_sub_model_at_another_endpoint_never_gets_the_roots_key(
 async def test_rotated_key_is_used_at_the_next_call(model: ScriptedModel, tmp_path: Path) -> None:
     (key_file := tmp_path / "key").write_text("old")
     settings = InferenceSettings(model_name="m", model_base_url=model.base_url, model_api_key_file=key_file)
-    models = Models(settings, Metrics())
+    models = Models(settings, Metrics(), Tracing())
     try:
         model.enqueue("r", "r")
         await models.ask_turn(ASK, "m", "root")
