@@ -9,6 +9,7 @@ import sys
 
 from runtime.keyring import KeyFolderError, KeyRing
 from runtime.logs import configure_logging
+from runtime.sandbox.allocator import return_large_blocks
 from runtime.sandbox.app import create_app
 from runtime.sandbox.errors import SandboxError
 from runtime.sandbox.service import SandboxService
@@ -39,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"{PROGRAM}: {error}\n")
         return USAGE_ERROR
     raise_descriptor_limit()
+    return_large_blocks()
     return asyncio.run(run(settings, keys, tls))
 
 

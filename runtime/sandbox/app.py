@@ -12,9 +12,11 @@ from typing import Final, TypeVar
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
 
 from runtime.keyring import KeyRing
 from runtime.sandbox.errors import RequestError
+from runtime.sandbox.host_answer import HostAnswer
 from runtime.sandbox.json_size import has_more_values_than
 from runtime.sandbox.memory_file import Room
 from runtime.sandbox.openapi import build_document
@@ -117,8 +119,9 @@ async def delete_session(request: web.Request) -> web.Response:
 
 
 async def resume_session(request: web.Request) -> web.Response:
-    body = await _parse(request, ResumeRequest, MAX_REQUEST)
-    return _json(await request.app[SERVICE].resume(request[OWNER], _session_id(request), body))
+    call_id, answer, timeout = _answered(await _parse(request, ResumeRequest, MAX_REQUEST))
+    reply = await request.app[SERVICE].resume(request[OWNER], _session_id(request), call_id, answer, timeout)
+    return _json(reply)
 
 
 async def interrupt_session(request: web.Request) -> web.Response:
@@ -235,6 +238,11 @@ async def _parse(request: web.Request, model: type[RequestT], limit: int = MAX_P
         raise RequestError(ErrorCode.MALFORMED, message, problems) from error
 
 
+def _answered(body: ResumeRequest) -> tuple[str, HostAnswer, float | None]:
+    """The parts of a resume, so that its text, which can be large, is not held until the cell has ended."""
+    return body.call_id, HostAnswer(body), body.timeout
+
+
 @asynccontextmanager
 async def _reading(request: web.Request) -> AsyncIterator[None]:
     """408 when a client takes too long to send its body."""
@@ -266,7 +274,7 @@ def _variable(request: web.Request) -> str:
 
 
 def _json(body: BaseModel, status: int = 200) -> web.Response:
-    return web.Response(body=body.model_dump_json().encode(), status=status, content_type="application/json")
+    return web.Response(body=to_json(body), status=status, content_type="application/json")
 
 
 def _error(request: web.Request, error: RequestError) -> web.Response:

@@ -12,11 +12,12 @@ from functools import partial
 
 from runtime.sandbox.admission import Admission
 from runtime.sandbox.errors import RequestError
+from runtime.sandbox.host_answer import HostAnswer
 from runtime.sandbox.ledger import Ledger
 from runtime.sandbox.session import Session, State
 from runtime.sandbox.turn import Batch, InterruptedEarlyError, Turn
 from runtime.sandbox.weights import Weights
-from runtime.wire import CellReply, ErrorCode, ResumeRequest, Status
+from runtime.wire import CellReply, ErrorCode, Status
 
 
 class Cells:
@@ -31,10 +32,10 @@ class Cells:
         begin = partial(session.run, code, seconds, locals_mode, prelude=prelude)
         return await self._take_turn(session, begin, code, batch.rest)
 
-    async def resume(self, session: Session, request: ResumeRequest, seconds: float | None) -> CellReply:
+    async def resume(self, session: Session, answer: HostAnswer, seconds: float | None) -> CellReply:
         """Go on with the suspended cell and those that wait behind it."""
-        begin = partial(session.resume, request.result, request.error, seconds)
-        self._ledger.host_answer(session, request)
+        begin = partial(session.resume, answer, seconds)
+        self._ledger.host_answer(session, answer)
         return await self._take_turn(session, begin, None, session.rest)
 
     async def interrupt(self, session: Session) -> CellReply:

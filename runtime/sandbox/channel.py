@@ -12,7 +12,7 @@ import os
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from runtime.sandbox.frames import PACKET, Assembly, Head, descriptors_message, packets
@@ -33,17 +33,33 @@ def socket_pair() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
+class _Outgoing:
+    """A message on its way out: cut into packets one at a time, so that a large body is not in memory twice."""
+
+    def __init__(self, packets: Iterator[bytes], descriptors: list[int]) -> None:
+        self._packets = packets
+        self.descriptors = descriptors  # go with the first packet
+        self.packet = next(packets)
+
+    def advance(self) -> bool:
+        """To the next packet, if there is one; the kernel has the one before."""
+        _close_all(self.descriptors)
+        self.descriptors = []
+        self.packet = next(self._packets, b"")
+        return bool(self.packet)
+
+
 class Channel:
     """`on_message(head, body, pid)` for each message, `on_end()` once when the other side is gone or misbehaves."""
 
     def __init__(
-        self, sock: socket.socket, on_message: Callable[[Head, bytes, int], None], on_end: Callable[[], None]
+        self, sock: socket.socket, on_message: Callable[[Head, bytearray, int], None], on_end: Callable[[], None]
     ) -> None:
         self._sock = sock
         self._on_message = on_message
         self._on_end = on_end
         self._assembly = Assembly()
-        self._outgoing: deque[tuple[bytes, list[int]]] = deque()
+        self._outgoing: deque[_Outgoing] = deque()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock.fileno(), self._readable)
         self.closed = False
@@ -52,10 +68,7 @@ class Channel:
         """Queue a message. The descriptors are duplicated; the caller keeps and closes its own."""
         if self.closed:
             return
-        duplicates = [os.dup(descriptor) for descriptor in descriptors]
-        for packet in packets(head, body):
-            self._outgoing.append((packet, duplicates))
-            duplicates = []
+        self._outgoing.append(_Outgoing(packets(head, body), [os.dup(descriptor) for descriptor in descriptors]))
         self._flush()
 
     def close(self) -> None:
@@ -64,9 +77,7 @@ class Channel:
         self.closed = True
         self._loop.remove_reader(self._sock.fileno())
         self._loop.remove_writer(self._sock.fileno())
-        for _, descriptors in self._outgoing:
-            _close_all(descriptors)
-        self._outgoing.clear()
+        self._drop_outgoing()
         self._sock.close()
 
     def _readable(self) -> None:
@@ -102,20 +113,23 @@ class Channel:
 
     def _flush(self) -> None:
         while self._outgoing:
-            packet, descriptors = self._outgoing[0]
+            message = self._outgoing[0]
             try:
-                self._sock.sendmsg([packet], descriptors_message(descriptors))
+                self._sock.sendmsg([message.packet], descriptors_message(message.descriptors))
             except BlockingIOError:
                 self._loop.add_writer(self._sock.fileno(), self._writable)
                 return
             except OSError:
                 # The other side is gone; the reader sees the end and says so.
-                for _, waiting in self._outgoing:
-                    _close_all(waiting)
-                self._outgoing.clear()
+                self._drop_outgoing()
                 return
-            self._outgoing.popleft()
-            _close_all(descriptors)
+            if not message.advance():
+                self._outgoing.popleft()
+
+    def _drop_outgoing(self) -> None:
+        for message in self._outgoing:
+            _close_all(message.descriptors)
+        self._outgoing.clear()
 
     def _writable(self) -> None:
         self._loop.remove_writer(self._sock.fileno())

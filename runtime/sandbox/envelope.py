@@ -92,44 +92,36 @@ EnvelopeT = TypeVar("EnvelopeT", bound=_Envelope)
 OutputT = TypeVar("OutputT", bound=GuestOutput)
 
 
-def parse_answer(body: bytes) -> GuestAnswer:
+def parse_answer(body: bytes | bytearray) -> GuestAnswer:
     answer = _checked(GuestAnswer, body)
     if sum(len(to_json(local.value)) for local in answer.locals.values()) > MAX_LOCALS_BYTES:
         raise ForgedEnvelopeError("locals beyond the cap")
     return answer
 
 
-def parse_call(body: bytes) -> GuestCall:
+def parse_call(body: bytes | bytearray) -> GuestCall:
     call = _checked(GuestCall, body)
     if len(call.payload) * LARGEST_CHARACTER > MAX_CALL_BYTES and len(call.payload.encode()) > MAX_CALL_BYTES:
         raise ForgedEnvelopeError("a host call beyond the cap")
     return call
 
 
-def call_name(body: bytes) -> str:
-    """The name that a host call asks for; empty if it is no call of our loop's."""
-    try:
-        return parse_call(body).name
-    except ForgedEnvelopeError:
-        return ""
-
-
-def parse_put(body: bytes) -> GuestPut:
+def parse_put(body: bytes | bytearray) -> GuestPut:
     return _parse(GuestPut, body)
 
 
-def parse_get(body: bytes) -> GuestGet:
+def parse_get(body: bytes | bytearray) -> GuestGet:
     return _parse(GuestGet, body)
 
 
-def _checked(model: type[OutputT], body: bytes) -> OutputT:
+def _checked(model: type[OutputT], body: bytes | bytearray) -> OutputT:
     output = _parse(model, body)
     if sum(len(to_json(event.payload)) - len('""') for event in output.events) > MAX_EVENT_BYTES:
         raise ForgedEnvelopeError("events beyond the cap")
     return output
 
 
-def _parse(model: type[EnvelopeT], body: bytes) -> EnvelopeT:
+def _parse(model: type[EnvelopeT], body: bytes | bytearray) -> EnvelopeT:
     if has_more_values_than(MAX_VALUES, body):
         raise ForgedEnvelopeError(f"more than {MAX_VALUES} values")
     try:

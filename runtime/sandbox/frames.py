@@ -20,7 +20,7 @@ ONLY: Final = b"O"  # a whole message
 FIRST: Final = b"F"
 MORE: Final = b"M"
 LAST: Final = b"L"
-PART_OVERHEAD: Final = 1024  # reckoned for a packet besides its bytes: empty ones are not free
+PART_OVERHEAD: Final = 1024  # reckoned for a packet besides its bytes, so that a flood of empty ones has an end too
 MAX_DESCRIPTORS: Final = 4
 MAX_BODY: Final = 128 << 20  # largest variable that leaves a session
 
@@ -46,34 +46,48 @@ class Assembly:
     """Puts messages together again; packets of a message whose beginning or end is missing are dropped."""
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self.length = 0  # bytes that the unfinished message takes here
+        self._message: bytearray | None = None
+        self.length = 0  # bytes that are reckoned for the unfinished message
 
-    def add(self, packet: bytes) -> bytes | None:
-        """The message that `packet` completes, if it does."""
+    def add(self, packet: bytes) -> bytearray | None:
+        """The message that `packet` completes, if it does; it is the caller's from then on."""
         mark = packet[:1]
         if mark in (ONLY, FIRST):
-            self._parts = []
-            self.length = 0
-        elif not self._parts:
+            self.clear()
+            self._message = bytearray()
+        if self._message is None:
             return None
-        self._parts.append(packet[1:])
+        self._message += memoryview(packet)[1:]
         self.length += len(packet) + PART_OVERHEAD
         if mark not in (ONLY, LAST):
             return None
-        message = b"".join(self._parts)
-        self._parts = []
-        self.length = 0
+        message = self._message
+        self.clear()
         return message
 
+    def clear(self) -> None:
+        """Drop the unfinished message."""
+        self._message = None
+        self.length = 0
 
-def split(message: bytes) -> tuple[Head, bytes]:
+
+def cut(message: bytearray) -> tuple[bytes, bytearray]:
+    """(head, body); the body is the message's own memory without the head, so that a large one is not copied."""
+    end = message.find(b"\n")
+    if end < 0:
+        return bytes(message), bytearray()
+    head = bytes(memoryview(message)[:end])
+    del message[: end + 1]
+    return head, message
+
+
+def split(message: bytearray) -> tuple[Head, bytes]:
     """(head, body) of a whole message; ValueError if it is none."""
-    head, _, body = message.partition(b"\n")
+    head, body = cut(message)
     parsed = json.loads(head)
     if not isinstance(parsed, dict):
         raise TypeError("a head is an object")
-    return parsed, body
+    return parsed, bytes(body)
 
 
 def send(sock: socket.socket, head: Head, body: bytes | memoryview = b"") -> None:
@@ -85,7 +99,7 @@ def receive(sock: socket.socket) -> tuple[Head, bytes, list[int]]:
     """The next message and the descriptors that came with it. Ends the process when the other side is gone."""
     assembly = Assembly()
     descriptors = array.array("i")
-    message: bytes | None = None
+    message: bytearray | None = None
     while message is None:
         packet, ancillary, _, _ = sock.recvmsg(PACKET + 1, socket.CMSG_SPACE(MAX_DESCRIPTORS * descriptors.itemsize))
         if not packet:

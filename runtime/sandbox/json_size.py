@@ -13,7 +13,7 @@ from typing import Final
 STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 
-def has_more_values_than(limit: int, text: bytes) -> bool:
+def has_more_values_than(limit: int, text: bytes | bytearray) -> bool:
     """Each value but the first follows one of `[`, `{` and `,`, and in an object a name as well. What strings hold does
     not count, and is looked at only where it matters."""
     if _count(text) <= limit:
@@ -22,5 +22,5 @@ def has_more_values_than(limit: int, text: bytes) -> bool:
     return strings > 2 * limit or _count(without_strings) > limit
 
 
-def _count(text: bytes) -> int:
+def _count(text: bytes | bytearray) -> int:
     return text.count(b",") + text.count(b"[") + text.count(b"{")

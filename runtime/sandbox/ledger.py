@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 from runtime.sandbox.audit import AuditLog, Field, sha256, size
 from runtime.sandbox.errors import RequestError
+from runtime.sandbox.host_answer import HostAnswer
 from runtime.sandbox.metrics import SandboxMetrics
 from runtime.sandbox.session import Session
 from runtime.sandbox.usage import Usage
-from runtime.wire import CellReply, HostCall, ResumeRequest, Status
+from runtime.wire import CellReply, HostCall, Status
 
 log = logging.getLogger(__name__)
 
@@ -87,13 +88,13 @@ class Ledger:
         self._count(status, used, rolled_back=not session.lost)
         self._audit.write("cell", {**_of(session), **fields})
 
-    def host_answer(self, session: Session, answer: ResumeRequest) -> None:
+    def host_answer(self, session: Session, answer: HostAnswer) -> None:
         """What a caller sent in for a host call."""
         if self._audit.is_on:
-            text = answer.error if answer.error is not None else answer.result or ""
+            text = answer.text()
             fields: dict[str, Field] = {
                 "cell": session.cell,
-                "is_error": answer.error is not None,
+                "is_error": answer.is_error,
                 "bytes": size(text),
                 "sha256": sha256(text),
             }

@@ -73,7 +73,7 @@ class Outbox:
             return await self.deliver(delivery, request, response, body)
 
     async def deliver(
-        self, delivery: Delivery, request: web.Request, response: web.Response, body: bytes
+        self, delivery: Delivery, request: web.Request, response: web.Response, body: bytes | memoryview
     ) -> web.StreamResponse:
         """Send `body` with the head of `response` in the room that it has."""
         delivery.transport, delivery.started = request.transport, time.monotonic()

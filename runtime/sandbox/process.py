@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -36,7 +36,7 @@ class Answer:
     """The request was done: the guest's own JSON, and what the session process says about it."""
 
     head: Head
-    body: bytes
+    body: bytearray
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Call:
     """The guest waits in a host call."""
 
     head: Head
-    body: bytes
+    body: bytearray
 
 
 @dataclass(frozen=True)
@@ -82,18 +82,16 @@ class SessionProcess:
     def attach(self, channel: Channel) -> None:
         self._channel = channel
 
-    async def request(self, head: Head, body: bytes, seconds: float | None, descriptors: Sequence[int] = ()) -> Outcome:
-        """Send a request and wait for its outcome, at most `seconds` of the guest's running."""
-        return await self._exchange({"t": "request", **head}, body, seconds, descriptors)
+    def request(
+        self, head: Head, body: bytes, seconds: float | None, descriptors: Sequence[int] = ()
+    ) -> Awaitable[Outcome]:
+        """Send a request and wait for its outcome, at most `seconds` of the guest's running. What is sent is not held
+        until then, if the caller does not: it may be large."""
+        return self._exchange({"t": "request", **head}, body, seconds, descriptors)
 
-    async def resume(self, body: bytes, seconds: float) -> Outcome:
+    def resume(self, body: bytes, seconds: float) -> Awaitable[Outcome]:
         """Answer the host call in which the guest waits."""
-        missed = self.unreported
-        if missed is not None:
-            # The head died while its cell was suspended: its successor knows of no call.
-            self.unreported = None
-            return missed
-        return await self._exchange({"t": "result"}, body, seconds, ())
+        return self._exchange({"t": "result"}, body, seconds, ())
 
     def branch(self, descriptor: int, *, suspended: bool) -> None:
         """Tell the process to fork a branch onto the socket `descriptor`; it does so only if it is (not) suspended."""
@@ -132,7 +130,7 @@ class SessionProcess:
         if not self.ready.done():
             self.ready.cancel()
 
-    def received(self, head: Head, body: bytes, pid: int) -> None:
+    def received(self, head: Head, body: bytearray, pid: int) -> None:
         """A message of the process (called by its channel)."""
         kind = head.get("t")
         if kind == "hello":
@@ -174,6 +172,11 @@ class SessionProcess:
         self._on_gone(self)
 
     async def _exchange(self, head: Head, body: bytes, seconds: float | None, descriptors: Sequence[int]) -> Outcome:
+        missed = self.unreported
+        if missed is not None and head["t"] == "result":
+            # The head died while its cell was suspended: its successor knows of no call.
+            self.unreported = None
+            return missed
         if self.gone or self._channel is None:
             end = End.INTERRUPTED if self._closed else End.DIED
             return Ended(end, self._why or "the process had ended before", None)
@@ -183,12 +186,20 @@ class SessionProcess:
         self._why = ""
         self.meter.begin(afresh=head["t"] == "request")
         self._channel.send({**head, "epoch": self._epoch}, body, descriptors)
+        del body
         deadline = None if seconds is None else loop.call_later(seconds, self._time_out)
         try:
-            return await asyncio.shield(self._waiter)
+            return await self._outcome(self._waiter)
         finally:
             if deadline is not None:
                 deadline.cancel()
+
+    async def _outcome(self, waiter: asyncio.Future[Outcome]) -> Outcome:
+        """What `waiter` is told. It is not kept with the process afterwards: a large one would stay in memory."""
+        outcome = await asyncio.shield(waiter)
+        if self._waiter is waiter:
+            self._waiter = None
+        return outcome
 
     def _time_out(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -201,7 +212,7 @@ class SessionProcess:
         if self._waiter is None or self._waiter.done():
             self._waiter = asyncio.get_running_loop().create_future()
         self.kill(End.INTERRUPTED)
-        return await asyncio.shield(self._waiter)
+        return await self._outcome(self._waiter)
 
     def _settle(self, outcome: Outcome) -> None:
         if self._waiter is not None and not self._waiter.done():

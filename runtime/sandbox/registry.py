@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
+from runtime.sandbox.dialogue import SessionOptions
 from runtime.sandbox.errors import ProcessError, RequestError
 from runtime.sandbox.ledger import Ledger
 from runtime.sandbox.process import SessionProcess
-from runtime.sandbox.session import Session, SessionOptions, State
+from runtime.sandbox.session import Session, State
 from runtime.sandbox.spawner import Spawner
 from runtime.wire import ErrorCode, HostCall
 
@@ -62,6 +63,10 @@ class Registry:
 
     def guest_memory(self) -> int:
         return sum(session.memory_bytes for session in self._sessions.values())
+
+    def kept_bytes(self) -> int:
+        """What the server itself keeps for them."""
+        return sum(session.kept_bytes() for session in self._sessions.values())
 
     def find(self, owner: str, session_id: str) -> Session | None:
         session = self._sessions.get((owner, session_id))
@@ -143,7 +148,10 @@ class Registry:
         only callers who hold as much as it give something up.
         """
         shared = self._spawner.shared_bytes()
-        sizes = {key: max(SMALLEST_SESSION, held.resident_bytes() - shared) for key, held in self._sessions.items()}
+        sizes = {
+            key: max(SMALLEST_SESSION, session.resident_bytes() - shared + session.kept_bytes())
+            for key, session in self._sessions.items()
+        }
         held: Counter[str] = Counter()
         for (caller, _), size in sizes.items():
             held[caller] += size

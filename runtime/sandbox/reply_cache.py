@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from runtime.sandbox.session import SessionOptions
+from runtime.sandbox.dialogue import SessionOptions
 from runtime.sandbox.turn import Batch
 from runtime.wire import CellReply, Status, Timing
 

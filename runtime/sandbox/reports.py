@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from runtime.sandbox.frames import Head
+from runtime.sandbox.frames import Head, cut
 
 MAX_HEAD: Final = 64 << 20  # raw output of two streams, escaped; its cap is the pool's own setting
 MAX_SECONDS: Final = 1e9
@@ -103,10 +103,10 @@ _REPORT: Final[TypeAdapter[_Report]] = TypeAdapter(
 )
 
 
-def parse_report(message: bytes) -> tuple[Head, bytes]:
+def parse_report(message: bytearray) -> tuple[Head, bytearray]:
     """(head, body) of a whole message, the head with exactly the fields that its kind has. ForgedReportError, which
     names the fields and none of their values."""
-    head, _, body = message.partition(b"\n")
+    head, body = cut(message)
     if len(head) > MAX_HEAD:
         raise ForgedReportError(f"a head of {len(head)} bytes")
     try:

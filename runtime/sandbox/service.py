@@ -16,7 +16,9 @@ from runtime.sandbox.admission import Admission
 from runtime.sandbox.audit import open_audit_log
 from runtime.sandbox.cells import Cells
 from runtime.sandbox.cpus import cpu_limit
+from runtime.sandbox.dialogue import SessionOptions
 from runtime.sandbox.errors import RequestError
+from runtime.sandbox.host_answer import HostAnswer
 from runtime.sandbox.images import Image
 from runtime.sandbox.ledger import Ledger
 from runtime.sandbox.memory_guard import MemoryGuard
@@ -25,7 +27,7 @@ from runtime.sandbox.metrics import SandboxMetrics
 from runtime.sandbox.preparation import prepare
 from runtime.sandbox.registry import Bounds, Registry
 from runtime.sandbox.reply_cache import ReplyCache
-from runtime.sandbox.session import Session, SessionOptions, State
+from runtime.sandbox.session import Session, State
 from runtime.sandbox.settings import SandboxSettings
 from runtime.sandbox.spawner import Spawner, ZygoteOptions
 from runtime.sandbox.turn import Batch
@@ -41,7 +43,6 @@ from runtime.wire import (
     ForkReply,
     ForkRequest,
     LocalsMode,
-    ResumeRequest,
     SessionInfo,
     SessionReply,
     SessionRequest,
@@ -160,15 +161,13 @@ class SandboxService:
             return await self._execute_once(registry, owner, request, batch)
         session, created = await self._find_or_create(registry, owner, request)
         _refuse_if_sealed(session)
-        if request.request_id is not None and session.last_request is not None:
-            last_id, last_reply = session.last_request
-            if last_id == request.request_id:
-                return last_reply
+        if request.request_id is not None and (repeated := session.repeat_reply(request.request_id)) is not None:
+            return repeated
         with registry.claimed(session), _ended_unless_run(registry, session) if created else contextlib.nullcontext():
             reply = await self._cells.run(session, batch)
         reply.created = created
         if request.request_id is not None:
-            session.last_request = (request.request_id, reply)
+            session.keep_reply(request.request_id, reply)
         return reply
 
     async def create_session(self, owner: str, request: SessionRequest) -> SessionReply:
@@ -213,15 +212,15 @@ class SandboxService:
         if session is not None:
             registry.end(session)
 
-    async def resume(self, owner: str, session_id: str, request: ResumeRequest) -> CellReply:
-        if (request.result is None) == (request.error is None):
-            raise RequestError(ErrorCode.MALFORMED, "give exactly one of result and error")
+    async def resume(
+        self, owner: str, session_id: str, call_id: str, answer: HostAnswer, asked_seconds: float | None
+    ) -> CellReply:
         registry = self._ready_registry()
         session = registry.get(owner, session_id)
-        session.check_call(request.call_id)
-        seconds = None if request.timeout is None else self._seconds(request.timeout)
+        session.check_call(call_id)
+        seconds = None if asked_seconds is None else self._seconds(asked_seconds)
         with registry.claimed(session, suspended=True):
-            reply = await self._cells.resume(session, request, seconds)
+            reply = await self._cells.resume(session, answer, seconds)
         if session.one_shot and reply.status is not Status.SUSPENDED:
             registry.end(session)
         return reply

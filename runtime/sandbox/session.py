@@ -5,42 +5,27 @@ The registry makes and finds sessions; the HTTP layer calls `run`, `resume` and 
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from runtime.sandbox.envelope import (
-    ForgedEnvelopeError,
-    GuestAnswer,
-    GuestCall,
-    GuestOutput,
-    call_name,
-    parse_answer,
-    parse_call,
-)
-from runtime.sandbox.errors import ProcessError, RequestError
+from runtime.sandbox.dialogue import Answered, Called, Dialogue, Forged, Said, SessionOptions
+from runtime.sandbox.envelope import GuestAnswer, GuestCall, GuestOutput
+from runtime.sandbox.errors import RequestError
 from runtime.sandbox.frames import Head
-from runtime.sandbox.process import Answer, Call, End, Ended, Outcome, SessionProcess
+from runtime.sandbox.host_answer import HostAnswer
+from runtime.sandbox.kept import KeptCall, KeptReply, size_of
+from runtime.sandbox.process import Answer, Call, End, Ended, SessionProcess
 from runtime.sandbox.reply import living_reply, lost_reply, rolled_back_reply, with_answer
 from runtime.sandbox.turn import Batch, Turn
 from runtime.sandbox.usage import Usage
-from runtime.wire import (
-    CellError,
-    CellReply,
-    CheckpointPolicy,
-    ErrorCode,
-    HostCall,
-    LocalsMode,
-    Status,
-)
+from runtime.wire import CellError, CellReply, ErrorCode, HostCall, LocalsMode, Status
 
 VARIABLE_SECONDS: Final = 60.0
-MAX_REFUSED_CALLS: Final = 100  # of names that the session was not given: only a forger asks again and again
 LOST: Final = "no checkpoint was left, the session is gone"
 
 STATUS_OF_END: Final = {
@@ -57,21 +42,9 @@ class State(StrEnum):
     SUSPENDED = "suspended"
 
 
-@dataclass(frozen=True)
-class SessionOptions:
-    """What is fixed when a session is created."""
-
-    host_functions: tuple[str, ...]
-    checkpoint: CheckpointPolicy
-    output_bytes: int
-    memory_bytes: int
-    seed: int | None = None
-    sealed: bool = False
-
-
 @dataclass
 class _Suspension:
-    call: HostCall
+    call: KeptCall
     seconds_left: float
     locals: LocalsMode
     last_sign_of_life: float
@@ -79,28 +52,41 @@ class _Suspension:
     reseed: bool = False  # of a branch: its random numbers are still those of its source
 
 
-@dataclass
 class Session:
     """`owner` is the name of the key that made it; nobody else can find it."""
 
-    owner: str
-    id: str
-    process: SessionProcess
-    options: SessionOptions
-    new_process: Callable[[], Awaitable[SessionProcess]]
-    one_shot: bool = False
-    state: State = State.IDLE
-    cell: int = 0
-    lost: bool = False
-    created_at: float = field(default_factory=time.monotonic)
-    used_at: float = field(default_factory=time.monotonic)
-    memory_bytes: int = 0
-    turn: Turn | None = None
-    last_request: tuple[str, CellReply] | None = None
-    _completed: int = 0  # the newest cell whose effects a reply has promised
-    _begun: bool = False
-    _pristine: bool = True
-    _suspension: _Suspension | None = None
+    def __init__(
+        self,
+        owner: str,
+        session_id: str,
+        process: SessionProcess,
+        options: SessionOptions,
+        new_process: Callable[[], Awaitable[SessionProcess]],
+        *,
+        one_shot: bool = False,
+    ) -> None:
+        self.owner = owner
+        self.id = session_id
+        self.options = options
+        self.one_shot = one_shot
+        self.state = State.IDLE
+        self.cell = 0
+        self.created_at = self.used_at = time.monotonic()
+        self.memory_bytes = 0
+        self.turn: Turn | None = None
+        self._dialogue = Dialogue(process, options, new_process, self._is_interrupted, renewable=not one_shot)
+        self._completed = 0  # the newest cell whose effects a reply has promised
+        self._suspension: _Suspension | None = None
+        self._last: KeptReply | None = None
+
+    @property
+    def process(self) -> SessionProcess:
+        return self._dialogue.process
+
+    @property
+    def lost(self) -> bool:
+        """Closed: by its owner, by the server, or because no process was left."""
+        return self._dialogue.lost
 
     @contextmanager
     def claim(self, *, suspended: bool = False) -> Iterator[None]:
@@ -122,9 +108,8 @@ class Session:
         if not prelude:
             self.cell += 1
         request = {"op": "run", "code": code, "cell": self.cell, "locals": locals_mode.value, "prelude": prelude}
-        outcome = await self._request(request, seconds, cover=prelude)
-        outcome = await self._refuse_unknown_calls(outcome, seconds)
-        return self._reply(await self._replace_if_pristine(outcome), seconds, locals_mode)
+        said = await self._dialogue.run(request, seconds, cell=self.cell, cover=prelude)
+        return self._reply(said, seconds, locals_mode)
 
     @property
     def rest(self) -> Batch | None:
@@ -142,19 +127,29 @@ class Session:
         if waiting is None or not secrets.compare_digest(waiting.call.id.encode(), call_id.encode()):
             raise RequestError(ErrorCode.CALL_MISMATCH, f"session {self.id} does not wait for this call")
 
-    async def resume(self, result: str | None, error: str | None, seconds: float | None) -> CellReply:
+    async def resume(self, answer: HostAnswer, seconds: float | None) -> CellReply:
         """Answer the host call; `check_call` came before."""
         waiting = self._suspension
         if waiting is None:
             raise RequestError(ErrorCode.CALL_MISMATCH, f"session {self.id} does not wait for a call")
         self._suspension = None
-        left = waiting.seconds_left if seconds is None else seconds
-        answer: dict[str, object] = {"error": error} if error is not None else {"result": result or ""}
-        if waiting.reseed:
-            answer["reseed"] = True
-        outcome = await self.process.resume(json.dumps(answer).encode(), left)
-        outcome = await self._refuse_unknown_calls(outcome, left)
-        return self._reply(await self._replace_if_pristine(outcome), left, waiting.locals)
+        left, locals_mode = waiting.seconds_left if seconds is None else seconds, waiting.locals
+        speaking = self._dialogue.resume(answer.take(reseed=waiting.reseed), left)
+        del waiting  # with what its call keeps
+        return self._reply(await speaking, left, locals_mode)
+
+    def keep_reply(self, request_id: str, reply: CellReply) -> None:
+        """Of the last request that had an id."""
+        self._last = KeptReply.of(request_id, reply, None if self._suspension is None else self._suspension.call)
+
+    def repeat_reply(self, request_id: str) -> CellReply | None:
+        """The reply that was kept for this id."""
+        last = self._last
+        return last.restore() if last is not None and last.request_id == request_id else None
+
+    def kept_bytes(self) -> int:
+        """What the server's own memory holds for it."""
+        return size_of(None if self._suspension is None else self._suspension.call, self._last)
 
     @contextmanager
     def take_turn(self) -> Iterator[Turn]:
@@ -185,9 +180,9 @@ class Session:
         self._suspension = None
         self.state = State.RUNNING
         try:
-            outcome = await self.process.interrupt() or Ended(End.INTERRUPTED, "", None)
+            said = await self._dialogue.interrupt()
             self.process.unreported = None  # an earlier death while suspended: this reply says how far it went back
-            return self._reply(await self._replace_if_pristine(outcome), 0.0, LocalsMode.NONE)
+            return self._reply(said, 0.0, LocalsMode.NONE)
         finally:
             self.used_at = time.monotonic()
             self.state = State.IDLE
@@ -197,21 +192,20 @@ class Session:
         lost."""
         self._suspension = None
         self.state = State.RUNNING
-        outcome = await self.process.interrupt()
-        if isinstance(outcome, Ended):
-            outcome = await self._replace_if_pristine(outcome)
-        if isinstance(outcome, Ended):
-            self._note_unreported(outcome)
+        said = None if self.process.gone else await self._dialogue.interrupt()
+        if isinstance(said, Ended):
+            self._note_unreported(said)
         self.used_at = time.monotonic()
         self.state = State.IDLE
-        return outcome.used if isinstance(outcome, Ended) else self.process.meter.used()
+        return said.used if isinstance(said, Ended) else self.process.meter.used()
 
     async def exchange(
         self, request: dict[str, object], failure: str, *, cover: bool, descriptors: tuple[int, ...] = ()
     ) -> Answer:
         """Do what is no cell. Anything but an answer is 422 with `failure`, after which the state is as before."""
-        outcome = await self._request(request, VARIABLE_SECONDS, cover=cover, descriptors=descriptors)
-        self._pristine = False
+        outcome = await self._dialogue.exchange(
+            request, VARIABLE_SECONDS, cell=self.cell, cover=cover, descriptors=descriptors
+        )
         if isinstance(outcome, Answer):
             return outcome
         if isinstance(outcome, Call):
@@ -243,16 +237,15 @@ class Session:
     def become_branch_of(self, source: Session) -> HostCall | None:
         """Take over what the process, a fork of the claimed `source`'s, already holds; the call in which it waits."""
         self.cell, self.memory_bytes = source.cell, source.memory_bytes
-        self._completed, self._begun, self._pristine = source._completed, source._begun, source._pristine
-        self.process.unreported = source.process.unreported
-        self.process.meter.inherit(source.process.meter)
+        self._completed = source._completed
+        self._dialogue.become_branch_of(source._dialogue)
         waiting = source._suspension
         if waiting is None:
             return None
-        call = waiting.call.model_copy(update={"id": secrets.token_hex(16)})
+        call = waiting.call.with_new_id()
         self._suspension = replace(waiting, call=call, last_sign_of_life=time.monotonic(), reseed=True)
         self.state = State.SUSPENDED
-        return call
+        return call.restore()
 
     def resident_bytes(self) -> int:
         """Memory that its head has in use, what it shares with other sessions included; 0 when it is gone."""
@@ -263,89 +256,40 @@ class Session:
         self.process.kill(End.MEMORY)
 
     def close(self) -> None:
-        self.lost = True
-        self.process.close()
+        self._dialogue.close()
+        self._suspension = self._last = None
 
-    async def _request(
-        self, request: dict[str, object], seconds: float, *, cover: bool, descriptors: tuple[int, ...] = ()
-    ) -> Outcome:
-        head: Head = {"policy": self.options.checkpoint.value, "cell": self.cell, "cover": cover}
-        if not self._begun:
-            options = self.options
-            request["begin"] = {
-                "host_functions": list(options.host_functions),
-                "output": options.output_bytes,
-                "seed": options.seed,
-            }
-            head["memory_limit"] = options.memory_bytes
-            self._begun = True
-        return await self.process.request(head, json.dumps(request).encode(), seconds, descriptors)
-
-    async def _refuse_unknown_calls(self, outcome: Outcome, seconds: float) -> Outcome:
-        """A call of a name that the session was not given can only be forged; its cell's clock goes on."""
-        refused = 0
-        while isinstance(outcome, Call) and call_name(outcome.body) not in self.options.host_functions:
-            refused += 1
-            if refused > MAX_REFUSED_CALLS or (self.turn is not None and self.turn.interrupted):
-                return await self.process.interrupt() or Ended(End.INTERRUPTED, "unknown host calls", None)
-            left = max(0.001, seconds - float(outcome.head.get("ran", 0.0)))
-            refusal = json.dumps({"error": "not a host function of this session"}).encode()
-            outcome = await self.process.resume(refusal, left)
-        return outcome
-
-    async def _replace_if_pristine(self, outcome: Outcome) -> Outcome:
-        """A session whose very first cell ended its process has nothing to lose: it goes on with a new process.
-
-        A cell that is only suspended has not ended: until it does, the session is as it was created.
-        """
-        if isinstance(outcome, Ended):
-            if outcome.promoted_to is None and self._pristine and not self.one_shot and not self.lost:
-                try:
-                    process = await self.new_process()
-                except ProcessError:
-                    return outcome
-                if self.lost:
-                    process.close()  # deleted meanwhile
-                    return outcome
-                self.process.close()
-                self.process = process
-                self._begun = False
-                return replace(outcome, promoted_to=0)
-        elif isinstance(outcome, Answer):
-            self._pristine = False
-        return outcome
+    def _is_interrupted(self) -> bool:
+        return self.turn is not None and self.turn.interrupted
 
     def _note_unreported(self, outcome: Ended) -> None:
         """The process ended and no reply of a cell says so: the next one must, if more was lost than what ran."""
         if outcome.promoted_to is None:
-            self.lost = True
+            self.close()
         elif outcome.promoted_to < self._completed:
             self.process.unreported = outcome
 
-    def _reply(self, outcome: Outcome, seconds: float, locals_mode: LocalsMode) -> CellReply:
-        try:
-            if isinstance(outcome, Answer):
-                return self._ended_by_itself(outcome, parse_answer(outcome.body))
-            if isinstance(outcome, Call):
-                return self._suspended(outcome, parse_call(outcome.body), seconds, locals_mode)
-        except ForgedEnvelopeError as error:
-            # The guest's loop is no longer ours: nothing that this process holds can be trusted to be a good state.
+    def _reply(self, said: Said, seconds: float, locals_mode: LocalsMode) -> CellReply:
+        if isinstance(said, Answered):
+            return self._ended_by_itself(said.head, said.answer)
+        if isinstance(said, Called):
+            return self._suspended(said.head, said.call, seconds, locals_mode)
+        if isinstance(said, Forged):
             self.close()
-            return self._lost(
-                Status.CRASHED, f"the guest broke its envelope ({error}); {LOST}", self.process.meter.used()
-            )
-        return self._killed(outcome, seconds)
+            message = f"the guest broke its envelope ({said.problem}); {LOST}"
+            return self._lost(Status.CRASHED, message, self.process.meter.used())
+        return self._killed(said, seconds)
 
-    def _ended_by_itself(self, outcome: Answer, answer: GuestAnswer) -> CellReply:
-        reply = self._base(Status.OK if answer.status == "ok" else Status.ERROR, outcome.head, answer)
+    def _ended_by_itself(self, head: Head, answer: GuestAnswer) -> CellReply:
+        reply = self._base(Status.OK if answer.status == "ok" else Status.ERROR, head, answer)
         self._completed = self.cell
         return with_answer(reply, answer)
 
-    def _suspended(self, outcome: Call, call: GuestCall, seconds: float, locals_mode: LocalsMode) -> CellReply:
-        reply = self._base(Status.SUSPENDED, outcome.head, call)
+    def _suspended(self, head: Head, call: GuestCall, seconds: float, locals_mode: LocalsMode) -> CellReply:
+        reply = self._base(Status.SUSPENDED, head, call)
         reply.call = HostCall(id=secrets.token_hex(16), name=call.name, payload=call.payload)
-        left = max(0.001, seconds - float(outcome.head.get("ran", 0.0)))
-        self._suspension = _Suspension(reply.call, left, locals_mode, time.monotonic())
+        left = max(0.001, seconds - float(head.get("ran", 0.0)))
+        self._suspension = _Suspension(KeptCall.of(reply.call), left, locals_mode, time.monotonic())
         self.state = State.SUSPENDED
         return reply
 

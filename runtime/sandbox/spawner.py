@@ -156,7 +156,7 @@ class Spawner:
         theirs.close()
         self._control = Channel(ours, self._on_zygote_message, self._on_zygote_end)
 
-    def _on_zygote_message(self, head: Head, _body: bytes, _pid: int) -> None:
+    def _on_zygote_message(self, head: Head, _body: bytearray, _pid: int) -> None:
         if head.get("t") == "ready":
             self.missing_measures = [str(measure) for measure in head.get("missing", [])]
             self._restart_seconds = FIRST_RESTART_SECONDS

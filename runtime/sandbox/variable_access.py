@@ -41,4 +41,4 @@ async def get_variable(session: Session, name: str, limit: int) -> OutgoingVaria
         raise RequestError(ErrorCode.TOO_LARGE, f"variable {name}: {found.message}; read it in slices")
     if found.status == "invalid":
         raise RequestError(ErrorCode.NOT_SERIALISABLE, f"variable {name} has no JSON form: {found.message}")
-    return OutgoingVariable(found.kind, answer.body[length:])
+    return OutgoingVariable(found.kind, memoryview(answer.body)[length:])

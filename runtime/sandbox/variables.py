@@ -26,10 +26,10 @@ Kind = Literal["text", "json"]
 
 @dataclass(frozen=True)
 class OutgoingVariable:
-    """A str as UTF-8 (`text`), any other value as JSON."""
+    """A str as UTF-8 (`text`), any other value as JSON; a part of the message that it came with, not copied."""
 
     kind: Kind
-    data: bytes
+    data: memoryview
 
 
 @dataclass(frozen=True)

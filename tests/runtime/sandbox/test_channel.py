@@ -137,7 +137,7 @@ async def test_closing_inside_a_message_handler_stops_reading() -> None:
     ours, theirs = socket_pair()
     heard: list[Head] = []
 
-    def on_message(head: Head, _body: bytes, _pid: int) -> None:
+    def on_message(head: Head, _body: bytearray, _pid: int) -> None:
         heard.append(head)
         channel.close()
 

@@ -14,7 +14,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
-def together(parts: list[bytes]) -> bytes:
+def together(parts: list[bytes]) -> bytearray:
     assembly = Assembly()
     messages = [assembly.add(part) for part in parts]
     assert messages[:-1] == [None] * (len(parts) - 1)
@@ -52,13 +52,13 @@ def test_the_rest_of_a_message_without_its_beginning_is_dropped() -> None:
     assert assembly.add(LAST + b"x") is None
     assert assembly.length == 0
     assert assembly.add(FIRST + b"{}") is None
-    assert assembly.add(LAST + b"\nbody") == b"{}\nbody"
+    assert assembly.add(LAST + b"\nbody") == bytearray(b"{}\nbody")
 
 
 @pytest.mark.parametrize("message", [b"", b"no json\n", b'["list"]\n', b"1\nbody"])
 def test_what_is_no_message_is_refused(message: bytes) -> None:
     with pytest.raises((ValueError, TypeError)):
-        split(message)
+        split(bytearray(message))
 
 
 def test_blocking_send_and_receive_carry_body_and_descriptors() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from runtime.sandbox.dialogue import SessionOptions
 from runtime.sandbox.reply_cache import LARGEST_SHARE, ReplyCache
-from runtime.sandbox.session import SessionOptions
 from runtime.sandbox.turn import Batch
 from runtime.wire import CellReply, CheckpointPolicy, ErrorCode, LocalsMode, Status
 from tests.runtime.sandbox.client import SandboxClient, new_id
