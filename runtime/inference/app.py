@@ -11,6 +11,7 @@ from typing import Final
 from aiohttp import web
 
 from runtime.inference.admission import Admission, build_admission_middleware, set_rate_headers
+from runtime.inference.audited_requests import build_audit_middleware
 from runtime.inference.chat_api import ChatApi
 from runtime.inference.engine import Engine
 from runtime.inference.envelope import build_middleware
@@ -57,12 +58,13 @@ def build_server(
         middlewares=[
             request_id_middleware,
             build_tracing_middleware(engine.tracing),
+            build_audit_middleware(engine.audit),
             build_middleware(keys, engine.metrics),
             build_admission_middleware(admission),
         ]
     )
     app.on_response_prepare.extend([set_request_id, set_rate_headers])
-    stored_files = FileStore(storage, settings.storage_max_bytes, limits)
+    stored_files = FileStore(storage, settings.storage_max_bytes, limits, engine.audit)
     chat, runs = ChatApi(settings, hosting, stored_files, pace), RunsApi(settings, hosting, stored_files, pace)
     records = RecordsApi(catalog, settings.admins, pace)
     files = FilesApi(stored_files, settings.max_body_bytes)

@@ -10,6 +10,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from runtime.audit import open_audit_log
+from runtime.inference.audit import Audit
 from runtime.inference.child_slots import ChildSlots
 from runtime.inference.llm import Models
 from runtime.inference.metrics import Metrics
@@ -29,6 +31,7 @@ class Engine:
     metrics: Metrics
     child_slots: ChildSlots
     tracing: Tracing
+    audit: Audit
 
 
 @contextlib.asynccontextmanager
@@ -50,7 +53,8 @@ async def open_engine(settings: InferenceSettings, metrics: Metrics) -> AsyncIte
             models = Models(settings, metrics, tracing)
             try:
                 slots = ChildSlots(settings.max_child_runs)
-                yield Engine(settings, models, Sandbox(client, watch), metrics, slots, tracing)
+                audit = Audit(open_audit_log(is_on=settings.audit_log))
+                yield Engine(settings, models, Sandbox(client, watch), metrics, slots, tracing, audit)
             finally:
                 await models.close()
     finally:

@@ -66,7 +66,8 @@ def build_envelope(error: InferenceError) -> ErrorEnvelope:
 
 
 def caller_of(request: web.Request) -> Caller:
-    return Caller(request[KEY_NAME], request[REQUEST_ID])
+    resource = request.match_info.route.resource
+    return Caller(request[KEY_NAME], request[REQUEST_ID], resource.canonical if resource is not None else "")
 
 
 def build_middleware(keys: KeyRing | None, metrics: Metrics) -> Callable[..., Awaitable[web.StreamResponse]]:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel
 
+from runtime.inference.audit import Audit
 from runtime.inference.errors import FileNotFoundHereError, StorageFullError
 from runtime.inference.key_limits import LimitsByKey
 from runtime.inference.storage import ID_LENGTH, TOKEN_LENGTH, Storage
@@ -41,10 +42,11 @@ class StoredFile(BaseModel):
 
 
 class FileStore:
-    def __init__(self, storage: Storage, max_bytes: int, limits: LimitsByKey) -> None:
+    def __init__(self, storage: Storage, max_bytes: int, limits: LimitsByKey, audit: Audit) -> None:
         self._storage = storage
         self._max_bytes = max_bytes
         self._limits = limits
+        self._audit = audit
 
     async def add(self, owner: str, filename: str, purpose: str, spooled: Path, size: int) -> StoredFile:
         """Keep the content of `spooled`, `size` bytes. Raises StorageFullError."""
@@ -67,6 +69,7 @@ class FileStore:
         )
         await self._storage.put(_path(_CONTENTS, owner, stored.id), spooled)
         await self._storage.put(_path(_RECORDS, owner, stored.id), stored.model_dump_json().encode())
+        self._audit.file("uploaded", owner, stored.id, bytes=size, sha256=stored.sha256)
         return stored
 
     async def find(self, owner: str, file_id: str) -> StoredFile:
@@ -84,6 +87,7 @@ class FileStore:
         """In chunks. Raises FileNotFoundHereError before the first."""
         if not _ID.fullmatch(file_id):
             raise self._not_found(file_id)
+        self._audit.file("read", owner, file_id)
         try:
             async for chunk in self._storage.read(_path(_CONTENTS, owner, file_id)):
                 yield chunk
@@ -94,6 +98,7 @@ class FileStore:
         """Raises FileNotFoundHereError."""
         await self.find(owner, file_id)
         await self._storage.delete(_path(_RECORDS, owner, file_id), _path(_CONTENTS, owner, file_id))
+        self._audit.file("deleted", owner, file_id)
 
     async def _require_quota(self, owner: str, size: int) -> None:
         quota = self._limits.of(owner).file_bytes

@@ -86,6 +86,7 @@ class Hosting:
             return None
         if handle.task.done() and handle.task.exception() is not None:
             return None
+        self._engine.audit.run_joined(identity.key_name, handle.id)
         return handle
 
     async def drain(self) -> None:

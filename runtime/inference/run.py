@@ -26,10 +26,11 @@ from runtime.inference.tracing import Tracing
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asked, for the log: the name of the key (never the key) and the request."""
+    """Who asked, for the logs: the name of the key (never the key), the request, and the path's pattern."""
 
     key_name: str
     request_id: str
+    endpoint: str = ""  # of a program that asks without HTTP
 
 
 class Stamp(TypedDict):

@@ -47,7 +47,9 @@ async def run_question(
     budget = Budget(limits, time.monotonic)
     narrator.say(RunStarted(**narrator.stamp(), model=engine.settings.served_model, context=question.summary))
     status = "cancelled"
+    completed: RunCompleted | None = None
     try:
+        await engine.audit.run_started(caller, narrator.run_id, engine.settings.served_model, question)
         with (
             engine.metrics.active_runs.track_inprogress(),
             engine.tracing.run(engine.settings.served_model, narrator.run_id, narrator.node, 0, budget),
@@ -68,6 +70,7 @@ async def run_question(
         narrator.say(_build_failure(narrator, defect, budget))
         raise
     finally:
+        engine.audit.run_ended(caller, narrator.run_id, status, budget, completed)
         engine.metrics.requests.labels(status).inc()
         engine.metrics.duration.observe(budget.elapsed)
         engine.metrics.iterations.labels("root").observe(budget.iterations)

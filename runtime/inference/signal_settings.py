@@ -1,4 +1,4 @@
-"""What the inference plane says of itself: the settings of its traces.
+"""What the inference plane says of itself: the settings of its audit log and its traces.
 
 The base of `InferenceSettings`, which checks the addresses.
 """
@@ -13,6 +13,7 @@ from runtime.settings import ServiceSettings
 class SignalSettings(ServiceSettings):
     """Read with the prefix of the class that derives from it."""
 
+    audit_log: bool = Field(False, description="whether who asked what, and for which files, goes to stdout")
     otlp_endpoint: str | None = Field(
         None, description="OTLP/HTTP collector that traces are sent to, such as http://collector:4318; unset: none"
     )

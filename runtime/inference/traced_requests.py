@@ -21,14 +21,18 @@ UNKNOWN_ROUTE: Final = "/{unknown}"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+def route_of(request: web.Request) -> str:
+    """The pattern of the request's path, so that nothing of a caller's is in it."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else UNKNOWN_ROUTE
+
+
 def build_tracing_middleware(tracing: Tracing) -> Callable[..., Awaitable[web.StreamResponse]]:
     @web.middleware
     async def tracing_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path in operations_paths():
             return await handler(request)
-        resource = request.match_info.route.resource
-        route = resource.canonical if resource is not None else UNKNOWN_ROUTE
-        with tracing.request(request.method, route, request.headers) as span:
+        with tracing.request(request.method, route_of(request), request.headers) as span:
             response = await handler(request)
             span.set_attributes(
                 {

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from runtime.sandbox.audit import AuditLog, Field, sha256, size
+from runtime.audit import AuditLog, Field, sha256, size
 from runtime.sandbox.errors import RequestError
 from runtime.sandbox.host_answer import HostAnswer
 from runtime.sandbox.metrics import SandboxMetrics

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from typing import Final
 
+from runtime.audit import open_audit_log
 from runtime.sandbox.admission import Admission
-from runtime.sandbox.audit import open_audit_log
 from runtime.sandbox.cells import Cells
 from runtime.sandbox.cpus import cpu_limit
 from runtime.sandbox.dialogue import SessionOptions

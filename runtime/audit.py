@@ -1,8 +1,8 @@
-"""The audit log: who ran what and what went out, as one JSON line per event on stdout; off unless it is asked for.
+"""The audit log of a service: who asked for what, as one JSON line per event on stdout; off unless it is asked for.
 
-Stdout has nothing else, so the lines can be kept apart from those of the service, which go to stderr. Code, output,
-payloads and values are never in it, only their sizes and hashes: with the code at hand one can show that it ran, and
-without it the log gives nothing away. Fields: docs/observability.md. Written by `ledger`.
+Stdout has nothing else, so the lines can be kept apart from those of the service, which go to stderr. Texts of any kind
+are never in it, only their sizes and hashes: with a text at hand one can show that it was there, and without it the log
+gives nothing away. Fields: docs/observability.md. Written by `sandbox/ledger.py` and `inference/audit.py`.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ def open_audit_log(*, is_on: bool) -> AuditLog:
 
 def sha256(text: str) -> str:
     """Of the text's UTF-8."""
-    return hashlib.sha256(_encoded(text)).hexdigest()
+    return hashlib.sha256(encode(text)).hexdigest()
 
 
 def size(text: str) -> int:
     """Bytes of the text's UTF-8."""
-    return len(_encoded(text))
+    return len(encode(text))
 
 
-def _encoded(text: str) -> bytes:
-    """A lone surrogate is no reason to fail."""
+def encode(text: str) -> bytes:
+    """As UTF-8. A lone surrogate is no reason to fail."""
     return text.encode("utf-8", "surrogatepass")
