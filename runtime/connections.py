@@ -33,13 +33,15 @@ class Connections:
 
         app.middlewares.insert(0, note)
 
-    def factory(self, server: web.Server) -> Callable[[], asyncio.Protocol]:
-        """Makes the protocol of each connection that is accepted."""
+    def factory(
+        self, server: web.Server, connect: Callable[[web.Server], asyncio.Protocol]
+    ) -> Callable[[], asyncio.Protocol]:
+        """Makes the protocol of each connection that is accepted, by `connect`."""
 
         def accept() -> asyncio.Protocol:
             if len(server.connections) >= self._most:
                 self._close_oldest_idle(server)
-            return server()
+            return connect(server)
 
         return accept
 

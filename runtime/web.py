@@ -25,6 +25,7 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 from runtime import logs
 from runtime.connections import Connections
 from runtime.handshakes import Handshakes
+from runtime.malformed import Refuse, RefusingConnection
 
 IDLE_SECONDS: Final = 75.0
 MAX_CONNECTIONS: Final = 4096
@@ -67,7 +68,8 @@ class Server:
     when its client goes away; otherwise it runs on and notices that itself. A connection may be without a whole head
     of a request for `idle_seconds`, however fast its bytes come. Beyond `max_connections` the oldest without a
     request is closed for each new one; there are at most MAX_TLS_CONNECTIONS with TLS. `tls` is of the API's port; a
-    metrics port of its own stays plain, since probes and scrapers have no certificate.
+    metrics port of its own stays plain, since probes and scrapers have no certificate. `refuse` shapes the reply to
+    what is no HTTP request; None leaves it to aiohttp.
     """
 
     app: web.Application
@@ -82,6 +84,7 @@ class Server:
     idle_seconds: float = IDLE_SECONDS
     max_connections: int = MAX_CONNECTIONS
     on_listening: Callable[[Listening], None] | None = None
+    refuse: Refuse | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self) -> None:
@@ -117,7 +120,7 @@ class Server:
                 connections.watch(app)
                 await runner.setup()
                 assert runner.server is not None  # noqa: S101  # it is set up
-                accept = connections.factory(runner.server)
+                accept = connections.factory(runner.server, self._connect)
                 if tls is not None:
                     handshakes.append(Handshakes(tls, accept, MAX_HANDSHAKES))
                     accept = handshakes[-1].protocol
@@ -141,6 +144,9 @@ class Server:
             for runner in runners:
                 await runner.cleanup()
         log.info("stopped")
+
+    def _connect(self, server: web.Server) -> web.RequestHandler:
+        return server() if self.refuse is None else RefusingConnection(server, self.refuse, self.idle_seconds)
 
     async def _close_while_stopping(self, _: web.Request, response: web.StreamResponse) -> None:
         """A client that keeps its connection would send its next request to a server that is going away."""

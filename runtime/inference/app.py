@@ -13,8 +13,9 @@ from aiohttp import web
 from runtime.inference.admission import Admission, build_admission_middleware, set_rate_headers
 from runtime.inference.audited_requests import build_audit_middleware
 from runtime.inference.chat_api import ChatApi
+from runtime.inference.encodings import encoding_middleware
 from runtime.inference.engine import Engine
-from runtime.inference.envelope import build_middleware
+from runtime.inference.envelope import build_middleware, build_refuse
 from runtime.inference.file_store import FileStore
 from runtime.inference.files_api import FilesApi
 from runtime.inference.hosting import Hosting
@@ -61,6 +62,7 @@ def build_server(
             build_audit_middleware(engine.audit),
             build_middleware(keys, engine.metrics),
             build_admission_middleware(admission),
+            encoding_middleware,
         ]
     )
     app.on_response_prepare.extend([set_request_id, set_rate_headers])
@@ -101,4 +103,5 @@ def build_server(
         shutdown_timeout=SHUTDOWN_TIMEOUT,
         cancel_on_disconnect=True,
         on_listening=on_listening,
+        refuse=build_refuse(engine.metrics),
     )

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from runtime.inference.asking import Attachments, QuestionRequest
 from runtime.inference.attachments import read_attachments
+from runtime.inference.encodings import check_ratio
 from runtime.inference.envelope import KEY_NAME, invalid_body
 from runtime.inference.errors import TooLargeError
 from runtime.inference.file_store import FileStore
@@ -46,13 +47,14 @@ async def _read(request: web.Request, limit: int) -> bytearray:
     async for chunk in request.content.iter_any():
         body += chunk
         if len(body) > limit:
+            check_ratio(request, len(body))
             raise TooLargeError(f"the body is larger than {limit:,} bytes; send less or raise RLM_MAX_BODY_BYTES")
     return body
 
 
 def _parse(body: bytearray, model: type[RequestT]) -> tuple[RequestT, str]:
     try:
-        return model.model_validate_json(body), hashlib.sha256(body).hexdigest()
+        return model.read(body), hashlib.sha256(body).hexdigest()
     except ValidationError as error:
         raise invalid_body(error) from error
 

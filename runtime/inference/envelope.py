@@ -17,15 +17,19 @@ from runtime.inference.errors import (
     BudgetError,
     InferenceError,
     InvalidRequestError,
+    MalformedError,
     MethodNotAllowedError,
     NotFoundError,
     RequestError,
+    TooLargeError,
     UnauthenticatedError,
+    UnsupportedEncodingError,
 )
 from runtime.inference.metrics import Metrics
 from runtime.inference.run import Caller
 from runtime.keyring import KeyRing
-from runtime.web import REQUEST_ID, operations_paths
+from runtime.malformed import Malformed, Refuse
+from runtime.web import REQUEST_ID, REQUEST_ID_HEADER, operations_paths
 
 KEY_NAME: Final = web.RequestKey("key_name", str)
 ANONYMOUS: Final = "anonymous"
@@ -81,10 +85,12 @@ def build_middleware(keys: KeyRing | None, metrics: Metrics) -> Callable[..., Aw
             return await handler(request)
         except RequestError as error:
             _note_refusal(metrics, request, error)
+            if isinstance(error, TooLargeError) and error.hang_up:
+                return await _hang_up(request, _respond(error))
             return _respond(error)
         except InferenceError as error:
             return _respond(error)
-        except web.HTTPException as error:
+        except (web.HTTPException, web.RequestPayloadError) as error:
             refusal = _from_http(request, error)
             _note_refusal(metrics, request, refusal)
             return _respond(refusal)
@@ -93,6 +99,20 @@ def build_middleware(keys: KeyRing | None, metrics: Metrics) -> Callable[..., Aw
             return _respond(InferenceError("the service failed on a defect; see its log"))
 
     return envelope_middleware
+
+
+def build_refuse(metrics: Metrics) -> Refuse:
+    """For what never reaches the middleware, since it is no HTTP request."""
+
+    def refuse(malformed: Malformed) -> web.Response:
+        unpackable = malformed.status != UnsupportedEncodingError.status
+        error = MalformedError(malformed.problem, malformed.status) if unpackable else UnsupportedEncodingError()
+        metrics.refusals.labels(error.code).inc()
+        response = _respond(error)
+        response.headers[REQUEST_ID_HEADER] = malformed.request_id
+        return response
+
+    return refuse
 
 
 def _note_refusal(metrics: Metrics, request: web.Request, error: RequestError) -> None:
@@ -119,20 +139,33 @@ def _respond(error: InferenceError) -> web.Response:
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, UnauthenticatedError):
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, UnsupportedEncodingError):
+        headers["Accept-Encoding"] = ", ".join(sorted(error.known))
     if isinstance(error, MethodNotAllowedError):
         headers["Allow"] = ", ".join(sorted(error.allowed))
     body = build_envelope(error).to_json()
     return web.Response(status=status, text=body, content_type="application/json", headers=headers)
 
 
-def _from_http(request: web.Request, error: web.HTTPException) -> RequestError:
+async def _hang_up(request: web.Request, response: web.Response) -> web.Response:
+    """Send it, and close the connection without reading what still comes."""
+    response.force_close()
+    await response.prepare(request)
+    await response.write_eof()
+    request.protocol.force_close()
+    return response
+
+
+def _from_http(request: web.Request, error: web.HTTPException | web.RequestPayloadError) -> RequestError:
     match error:
+        case web.RequestPayloadError():
+            return MalformedError(f"the body cannot be read: {' '.join(str(error).split())[:200]}")
         case web.HTTPMethodNotAllowed(allowed_methods=allowed):
             message = f"{request.path} does not take {request.method}; it takes {', '.join(sorted(allowed))}"
             return MethodNotAllowedError(message, frozenset(allowed))
         case web.HTTPNotFound():
             return NotFoundError(f"there is no {request.path} here")
-        case _:
+        case web.HTTPException():
             return InvalidRequestError(f"{error.reason}")
 
 

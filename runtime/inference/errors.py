@@ -11,6 +11,8 @@
     │   ├── MethodNotAllowedError    405 method_not_allowed
     │   ├── TooLargeError            413 too_large
     │   ├── StorageFullError         413 storage_full
+    │   ├── UnsupportedEncodingError  415 unsupported_encoding
+    │   ├── MalformedError           400, 415 or 431 malformed_request: no HTTP request that can be read
     │   └── RateLimitedError         429 rate_limit_exceeded
     ├── RunError                     the run ended without an answer
     │   ├── BudgetError              422 max_iterations | max_subcalls | max_tokens | max_cost |
@@ -42,7 +44,7 @@ from runtime.wire import ErrorCode
 class InferenceError(Exception):
     """Base. `status` is HTTP's, `type` and `code` OpenAI's; `retry` is said as x-should-retry when not None."""
 
-    status: ClassVar[int] = 500
+    status: int = 500
     type: str = "server_error"
     code: str = "internal"
     retry: bool | None = None
@@ -110,13 +112,41 @@ class MethodNotAllowedError(RequestError):
 
 
 class TooLargeError(RequestError):
+    """`hang_up`: the rest of the body is not waited for."""
+
     status = 413
     code = "too_large"
+
+    def __init__(self, message: str, *, hang_up: bool = False) -> None:
+        super().__init__(message)
+        self.hang_up = hang_up
 
 
 class StorageFullError(RequestError):
     status = 413
     code = "storage_full"
+
+
+class UnsupportedEncodingError(RequestError):
+    """`known` are the values of Content-Encoding that are read."""
+
+    status = 415
+    code = "unsupported_encoding"
+    known: ClassVar[frozenset[str]] = frozenset({"deflate", "gzip"})
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the body's Content-Encoding is not read here; send it as it is, or as one of "
+            f"{', '.join(sorted(self.known))}"
+        )
+
+
+class MalformedError(RequestError):
+    code = "malformed_request"
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class RateLimitedError(RequestError):

@@ -11,6 +11,7 @@ from typing import Final, Literal
 from aiohttp import BodyPartReader, web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from runtime.inference.encodings import check_ratio
 from runtime.inference.envelope import KEY_NAME, invalid_body
 from runtime.inference.errors import InvalidRequestError, StorageUnavailableError, TooLargeError
 from runtime.inference.file_store import FileStore, StoredFile
@@ -132,7 +133,7 @@ class FilesApi:
                 match part.name:
                     case "file" if not upload.filename:
                         upload.filename = (part.filename or "file")[-_NAME_CHARACTERS:]
-                        await self._spool(part, upload)
+                        await self._spool(request, part, upload)
                     case "purpose":
                         written = await part.read_chunk(_FIELD_BYTES)
                         upload.purpose = written.decode("utf-8", "replace").strip()[:_PURPOSE_CHARACTERS]
@@ -145,11 +146,12 @@ class FilesApi:
             if not value:
                 raise InvalidRequestError(f"the form has no `{field}`", field)
 
-    async def _spool(self, part: BodyPartReader, upload: _Upload) -> None:
+    async def _spool(self, request: web.Request, part: BodyPartReader, upload: _Upload) -> None:
         limit = self._max_file_bytes
         with upload.spooled.open("wb", buffering=0) as file:
             while chunk := await part.read_chunk(CHUNK_BYTES):
                 if upload.size + len(chunk) > limit:
+                    check_ratio(request, limit)
                     raise TooLargeError(
                         f"the file is larger than {limit:,} bytes; split it or raise RLM_MAX_BODY_BYTES"
                     )

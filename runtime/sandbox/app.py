@@ -14,10 +14,10 @@ from aiohttp.typedefs import Middleware
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
+from runtime.json_size import has_more_values_than
 from runtime.keyring import KeyRing
 from runtime.sandbox.errors import RequestError
 from runtime.sandbox.host_answer import HostAnswer
-from runtime.sandbox.json_size import has_more_values_than
 from runtime.sandbox.memory_file import Room
 from runtime.sandbox.openapi import build_document
 from runtime.sandbox.outbox import Outbox

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
-from runtime.sandbox.json_size import has_more_values_than
+from runtime.json_size import has_more_values_than
 
 MAX_VALUES: Final = 250_000  # full events and locals have fewer; parsed, each takes about 100 bytes here
 MAX_LOCALS: Final = 1_000

@@ -18,9 +18,9 @@ from typing import Final
 import atheris
 
 with atheris.instrument_imports(include=["runtime"]):
+    from runtime.json_size import has_more_values_than
     from runtime.sandbox.envelope import ForgedEnvelopeError, parse_answer, parse_call, parse_get, parse_put
     from runtime.sandbox.frames import ONLY, Assembly
-    from runtime.sandbox.json_size import has_more_values_than
     from runtime.sandbox.reports import ForgedReportError, parse_report
 
 from tests.runtime.sandbox.test_reports import GOOD, message

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.sandbox.json_size import has_more_values_than
+from runtime.json_size import has_more_values_than
 from tests.runtime.sandbox.test_reports import JSON
 
 
@@ -48,3 +48,19 @@ def test_what_is_outside_strings_counts(text: bytes) -> None:
 def test_a_large_hostile_text_is_looked_at_once(part: bytes) -> None:
     """A search that began anew at each quote would not end within the time that a test has."""
     has_more_values_than(1000, b'"' + part * (20_000_000 // len(part)))
+
+
+@pytest.mark.parametrize("shift", range(6))
+def test_what_lies_across_the_windows_is_counted_as_anywhere_else(shift: int) -> None:
+    """Strings, their escapes and values at every place beside the end of a window."""
+    for string in (
+        b'"' + b"," * 3_000_000 + b'"',
+        b'"' + b'\\",' * 1_000_000 + b'"',
+        b'"' + b"\\\\" * 1_500_000 + b'"',
+    ):
+        text = b" " * shift + b"[" + string + b",1" * 10 + b"," + string + b"]"
+        assert not has_more_values_than(12, text)
+        assert has_more_values_than(11, text)
+    values = b" " * shift + b"[" + b'"",' * 1_000_000 + b"1]"
+    assert not has_more_values_than(1_000_001, values)
+    assert has_more_values_than(1_000_000, values)
