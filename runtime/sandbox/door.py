@@ -23,6 +23,7 @@ from runtime.sandbox.engine import Guest
 from runtime.sandbox.frames import MAX_BODY, Head, receive, send
 
 QUIET_SECONDS: Final = 0.02  # policy `idle`: how long nothing must come before a checkpoint is taken
+CROWDED_QUIET_SECONDS: Final = 1.0  # the same while cells of other sessions want the CPU that the fork would take
 UNCOVERED_SECONDS: Final = 0.25  # policy `idle`: cell time that may be lost without a checkpoint before the next cell
 TOUCH_SECONDS: Final = 5.0  # nobody waits for a touch, so nobody would stop guest code that runs away in one
 
@@ -47,6 +48,7 @@ class Door:
         self._covered = False  # the state after `_cell` is in a checkpoint
         self._parked = False  # idle for long: the state is in this process alone, until the next request comes
         self._cover_now = False  # the server asked for a checkpoint right after this request
+        self._crowded = False  # more cells run than there are CPUs, as far as the server has said
         self._uncovered_seconds = 0.0
         self._uncovered_call = False
         self._fork_seconds = 0.0
@@ -135,7 +137,7 @@ class Door:
         self._release_descriptors()
         if self._policy is CheckpointPolicy.CELL or (self._cover_now and self._policy is CheckpointPolicy.IDLE):
             promoted = self._take_checkpoint()
-            if not promoted and not self._request_waits(0):
+            if not (promoted or self._crowded or self._request_waits(0)):
                 return self._touch()
         return self._next_request()
 
@@ -158,6 +160,7 @@ class Door:
             if head["t"] == "fork" and self._branch(descriptors[0], wanted=head["suspended"]):
                 self._greet()
             if head["t"] == "result" and head["epoch"] == self.checkpoint.epoch:
+                self._crowded = head["crowded"]
                 self._resume()
                 return body
             if head["t"] == "exit":
@@ -190,7 +193,7 @@ class Door:
         """
         while True:
             owes = self._policy is CheckpointPolicy.IDLE and not (self._covered or self._parked)
-            if owes and not self._request_waits(QUIET_SECONDS):
+            if owes and not self._request_waits(CROWDED_QUIET_SECONDS if self._crowded else QUIET_SECONDS):
                 promoted = self._take_checkpoint()
                 if promoted or self._request_waits(0):
                     continue
@@ -239,6 +242,7 @@ class Door:
             return False
         self._cell = head["cell"]
         self._cover_now = head["cover"]
+        self._crowded = head["crowded"]
         self._covered = False
         self._ran = self._cpu = 0.0
         self._resume()

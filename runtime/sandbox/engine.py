@@ -1,4 +1,5 @@
-"""The WebAssembly engine: runs one guest in this process. Only it and `artifact`, which compiles, import wasmtime.
+"""The WebAssembly engine: runs one guest in this process. Only it, its `guest_imports` and `artifact`, which
+compiles, import wasmtime.
 
 No epochs and no fuel: a guest that must stop is killed with its process, which also ends what no counter sees (sleep,
 host calls) and costs running code nothing.
@@ -14,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from wasmtime import Config, Engine, Func, FuncType, Linker, Memory, Module, Store, Trap, ValType, WasmtimeError
+from wasmtime import Config, Engine, Func, Linker, Memory, Module, Store, Trap, WasmtimeError
 
 from runtime.sandbox.baked_guest import map_files
 from runtime.sandbox.descriptors import DOOR
 from runtime.sandbox.filesystem import FileSystem
 from runtime.sandbox.guest_image import HOST_MOUNT, PREFIX, WRITABLE_MOUNT, GuestImage
+from runtime.sandbox.guest_imports import GuestImports
 from runtime.sandbox.linear_memory import LinearMemory
 from runtime.sandbox.output_capture import OutputCapture
 from runtime.sandbox.wasi import Preview1
@@ -68,9 +70,10 @@ class Guest:
             output_cap=output_cap,
         )
         linker = Linker(engine)
+        self._imports = GuestImports(linker)
         for name, (types, function) in self._wasi.functions().items():
-            linker.define_func(WASI_MODULE, name, _function_type(name, types), function)
-        linker.define_func("host", "call", FuncType([ValType.i32()] * 4, [ValType.i32()]), _no_host_call)
+            self._imports.define(WASI_MODULE, name, types, function, result=name != "proc_exit")
+        self._imports.define("host", "call", "iiii", _no_host_call)
         try:
             instance = linker.instantiate(self._store, Module.deserialize_file(engine, str(artifact)))
         except WasmtimeError as error:
@@ -148,9 +151,3 @@ def build_config() -> Config:
     config.wasm_exceptions = True
     config.max_wasm_stack = WASM_STACK_BYTES
     return config
-
-
-def _function_type(name: str, types: str) -> FuncType:
-    value_types = {"i": ValType.i32, "I": ValType.i64}
-    results = [] if name == "proc_exit" else [ValType.i32()]
-    return FuncType([value_types[letter]() for letter in types], results)

@@ -66,6 +66,7 @@ class SessionProcess:
     def __init__(self, on_gone: Callable[[SessionProcess], None]) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.gone = False
+        self.crowded = False  # set by `weights`: its cell competes for the CPU, so that forks can wait
         self._closed = False  # by the server: nobody wants it any more
         self.pid: int | None = None
         self._worker: int | None = None  # where the guest runs in a process of its own, which ends with the head
@@ -185,7 +186,7 @@ class SessionProcess:
         self._killed_for = None
         self._why = ""
         self.meter.begin(afresh=head["t"] == "request")
-        self._channel.send({**head, "epoch": self._epoch}, body, descriptors)
+        self._channel.send({**head, "epoch": self._epoch, "crowded": self.crowded}, body, descriptors)
         del body
         deadline = None if seconds is None else loop.call_later(seconds, self._time_out)
         try:

@@ -52,6 +52,7 @@ class Weights:
         """A cell of the session runs; afterwards its process is as it was before."""
         cell = _Running(session)
         self._running.append(cell)
+        session.process.crowded = len(self._running) > self._cpus
         if self._governing is None:
             self._governing = asyncio.get_running_loop().create_task(self._govern())
         try:

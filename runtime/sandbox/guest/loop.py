@@ -13,7 +13,7 @@ from sandbox.names import locals_of
 from sandbox.output import CappedOutput
 from sandbox.randomness import reseed, seed
 from sandbox.state import session
-from sandbox.trusted import compile_, dumps, exec_, loads, print_exception, type_
+from sandbox.trusted import compile_, dumps, exec_, loads
 from sandbox.variables import get, put
 
 PRELOADED = (
@@ -65,10 +65,7 @@ def touch(_):
 
 
 def touch_pages():
-    try:
-        exec_(compile_("def f():\n    raise ValueError\nx = [f() for _ in 'a']", "<touch>", "exec"), {})
-    except ValueError as problem:
-        print_exception(type_(problem), problem, problem.__traceback__, file=CappedOutput(4096))
+    exec_(compile_("x = 1", "<touch>", "exec"), {})
     dumps({"status": "ok", "locals": locals_of("none")})
 
 
