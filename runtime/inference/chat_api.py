@@ -44,6 +44,8 @@ class RunSummary(BaseModel):
     iterations: int
     sub_calls: int
     duration_s: float
+    recoveries: int
+    diverged: bool
 
 
 class ChatApi:

@@ -17,14 +17,16 @@ from typing import Final
 from runtime.inference.budget import Budget
 from runtime.inference.chat_request import LONG_PART, excerpt_question
 from runtime.inference.child_slots import ChildSlots
+from runtime.inference.copying import copy_of
 from runtime.inference.demand import demand_session
 from runtime.inference.errors import BudgetError, BudgetReason, RunError
 from runtime.inference.events import ChildCompleted, ChildStarted
 from runtime.inference.loop import find_answer
+from runtime.inference.opening import Fresh
 from runtime.inference.outcome import Outcome, build_failure
 from runtime.inference.question import Question, TextContext
 from runtime.inference.run import Narrator, Run, make_mark
-from runtime.inference.session import Sandbox, fork_session, open_session
+from runtime.inference.session import Sandbox, open_from
 from runtime.inference.subcalls import PREVIEW_CHARACTERS
 from runtime.inference.tracing import fail
 
@@ -84,9 +86,8 @@ class Children:
     ) -> Outcome:
         in_copy = budget.limits.fork_children
         question = build_child_question(prompt, in_copy)
-        opening = (
-            partial(fork_session, parent.session, index) if in_copy else partial(open_session, self._sandbox, question)
-        )
+        origin = copy_of(parent.session, index) if in_copy else Fresh(question)
+        opening = partial(open_from, self._sandbox, origin)
         demanded = demand_session(parent.metrics, opening, 0 if in_copy else self._sandbox_patience)
         try:
             async with AsyncExitStack() as stack:

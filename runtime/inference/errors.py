@@ -24,6 +24,7 @@
     │   │   ├── SandboxBusyError     it had no room for as long as the client was ready to wait
     │   │   ├── SandboxUnreachableError  a server cannot be reached, or went away before it answered
     │   │   ├── SessionLostError     the session is not there any more
+    │   │   │   └── CopyLostError    nor can be made again as it was: it was a copy of another
     │   │   └── SandboxRefusedError  it said no for another reason; `refusal` says which
     │   └── ModelError               502 model_error
     ├── StorageUnavailableError      503 storage_unavailable
@@ -236,6 +237,10 @@ class SandboxUnreachableError(SandboxUnavailableError):
 
 
 class SessionLostError(SandboxUnavailableError):
+    pass
+
+
+class CopyLostError(SessionLostError):
     pass
 
 

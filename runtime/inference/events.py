@@ -132,6 +132,27 @@ class SubcallCompleted(_Event):
     child: int | None = None  # the node of the child run that answered
 
 
+LossReason = Literal["session_lost", "unreachable", "refused"]
+
+
+class SessionRecovered(_Event):
+    """A server lost the session; it was made again, with all its variables, by running its cells again."""
+
+    type: Literal["session.recovered"] = "session.recovered"
+    iteration: int
+    reason: LossReason
+    cells: int  # that were run again, besides what was under way
+    duration_s: float
+
+
+class RunDiverged(_Event):
+    """Code that was run again after a loss did not do what it had done (time, true randomness): what the model has seen
+    of earlier cells may not be what the session holds. Said once for a tree of runs."""
+
+    type: Literal["run.diverged"] = "run.diverged"
+    iteration: int
+
+
 class CellCompleted(_Event):
     type: Literal["cell.completed"] = "cell.completed"
     iteration: int
@@ -152,6 +173,8 @@ class RunCompleted(_Event):
     usage: Usage  # root, children and all sub-calls together
     usage_by_model: dict[str, Usage] = Field(default_factory=dict)
     duration_s: float
+    recoveries: int = 0  # lost sessions that were made again
+    diverged: bool = False  # see `run.diverged`
 
 
 class RunFailed(_Event):
@@ -176,6 +199,8 @@ TrajectoryEvent = Annotated[
     | ChildCompleted
     | SubcallCompleted
     | CellCompleted
+    | SessionRecovered
+    | RunDiverged
     | RunCompleted
     | RunFailed,
     Field(discriminator="type"),

@@ -20,9 +20,9 @@ from runtime.inference.prompts import (
     describe_invalid_answer,
     open_transcript,
 )
+from runtime.inference.replay import complete_cell, final_answer
 from runtime.inference.run import Run
-from runtime.inference.session import PARTIAL_EVENT, name_variable
-from runtime.inference.subcalls import answer_call
+from runtime.inference.session import REOPEN, name_variable
 from runtime.inference.turns import Answer, ask_model, check_answer, compact, repair_answer
 from runtime.wire import CellReply, Status
 
@@ -57,7 +57,7 @@ async def take_turn(run: Run, transcript: list[Message]) -> Answer | None:
         checked = await check_answer(run, turn.answer)
         if checked.problem is None:
             return Answer(checked.text, StopReason.FINAL)
-        await run.session.reopen()
+        await complete_cell(run, REOPEN)
         shown = [turn.observation] if turn.observation else []
         turn = Turn(None, "\n\n".join([*shown, describe_invalid_answer(checked.problem)]), ok=False)
     run.budget.note_outcome(turn.ok)
@@ -71,7 +71,7 @@ async def act(run: Run, reply: Reply) -> Turn:
     run.metrics.code_generated.inc(len(reply.blocks))
     for number, code in enumerate(reply.blocks, start=1):
         cell = await run_cell(run, code)
-        if (answer := await run.session.final_answer(cell)) is not None:
+        if (answer := await final_answer(run, cell)) is not None:
             return Turn(answer, "", ok=True)
         shown.append(describe_cell(number, cell, run.mark))
         if cell.status is not Status.OK:
@@ -83,7 +83,7 @@ async def act(run: Run, reply: Reply) -> Turn:
             return Turn(text, "\n\n".join(shown), ok=True)
         case FinalVariable(name):
             cell = await run_cell(run, name_variable(name))
-            answer = await run.session.final_answer(cell)
+            answer = await final_answer(run, cell)
             return Turn(answer, "\n\n".join([*shown, describe_cell(len(shown) + 1, cell, run.mark)]), ok=False)
     if reply.empty_final:
         return Turn(None, "\n\n".join([*shown, EMPTY_FINAL]), ok=False)
@@ -91,23 +91,10 @@ async def act(run: Run, reply: Reply) -> Turn:
 
 
 async def run_cell(run: Run, code: str) -> CellReply:
-    """Run one cell to its end, answering the calls that suspend it. Output and events are those of the whole cell."""
+    """Run one cell to its end, with what is said of it."""
     run.say(CellStarted(**run.stamp(), iteration=run.budget.iterations, code=code))
     with run.tracing.cell(code) as span:
-        part = await run.session.execute(code)
-        parts = [part]
-        note_partial(run, part)
-        while part.call is not None:
-            part = await answer_call(run, part.call)
-            parts.append(part)
-            note_partial(run, part)
-        cell = part.model_copy(
-            update={
-                "stdout": "".join(each.stdout for each in parts),
-                "stderr": "".join(each.stderr for each in parts),
-                "events": [event for each in parts for event in each.events],
-            }
-        )
+        cell, parts = await complete_cell(run, code)
         span.ended(cell, parts)
     run.metrics.cell_ended(cell.status)
     run.say(
@@ -125,13 +112,6 @@ async def run_cell(run: Run, code: str) -> CellReply:
     return cell
 
 
-def note_partial(run: Run, reply: CellReply) -> None:
-    """Keep what `answer["content"]` held last, for a run that a budget ends."""
-    for event in reply.events:
-        if event.name == PARTIAL_EVENT:
-            run.partial_answer = event.payload
-
-
 async def ask_for_best(run: Run, transcript: list[Message]) -> Answer:
     """Out of turns: one last call for the best answer from what was found; its code is not run."""
     transcript[-1] = Message(role="user", content=f"{transcript[-1]['content']}\n\n{LAST_CALL}")
@@ -142,6 +122,6 @@ async def ask_for_best(run: Run, transcript: list[Message]) -> Answer:
             text = final
         case FinalVariable(name):
             cell = await run_cell(run, name_variable(name))
-            text = await run.session.final_answer(cell) or text
+            text = await final_answer(run, cell) or text
     text = text or run.partial_answer or "No answer was found."
     return Answer(await repair_answer(run, transcript, text), StopReason.MAX_ITERATIONS)

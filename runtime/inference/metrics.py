@@ -119,6 +119,11 @@ class Metrics:
         self.child_runs = Counter(
             "rlm_child_runs_total", "Child runs, by outcome: ok or failed.", ["status"], registry=self.registry
         )
+        self.diverged_runs = Counter(
+            "rlm_diverged_runs_total",
+            "Runs in which code that was run again after a loss did something else.",
+            registry=self.registry,
+        )
         self.certificate_expiry = Gauge(EXPIRY_METRIC, EXPIRY_HELP, ["role"], registry=self.registry)
         self.budget_stops = Counter(
             "rlm_budget_stops_total", "Runs ended by a budget.", ["reason"], registry=self.registry

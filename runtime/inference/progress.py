@@ -11,8 +11,10 @@ from runtime.inference.events import (
     IterationStarted,
     ModelCompleted,
     RunCompleted,
+    RunDiverged,
     RunFailed,
     RunStarted,
+    SessionRecovered,
     SubcallCompleted,
     SubcallsStarted,
     TrajectoryEvent,
@@ -47,6 +49,10 @@ def describe_progress(event: TrajectoryEvent) -> str | None:
             return f"Prompt {index} failed: {error}."
         case CellCompleted(status=status, execution_time=seconds, stdout=stdout):
             return f"Code ended: {status} after {seconds:.2f} s, {len(stdout):,} characters of output."
+        case SessionRecovered(reason=reason, cells=cells, duration_s=seconds):
+            return f"The session was lost ({reason}) and made again from {cells} cells ({seconds:.1f} s)."
+        case RunDiverged():
+            return "Code that was run again did something else than the first time."
         case SubcallCompleted() | ModelCompleted() | RunCompleted() | RunFailed():
             return None
 

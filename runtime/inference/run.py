@@ -61,6 +61,14 @@ class Narrator:
         self.listener(event)
 
 
+@dataclass
+class Recoveries:
+    """Of a tree of runs."""
+
+    count: int = 0
+    divergences: int = 0  # times that code which was run again did something else
+
+
 AskChild = Callable[["Run", int, str, str | None], Awaitable[Outcome]]
 """Answers one `rlm_query` of a run: its slot in the batch, the prompt, the model that was named."""
 
@@ -83,6 +91,8 @@ class Conversation:
     narrator: Narrator
     subcall_slots: asyncio.Semaphore  # the tree's share of the process's model calls, held only while one is made
     attended: asyncio.Event  # cleared while nobody waits for the answer: then no new model call is begun
+    recovery_seconds: float  # that a run looks for a server after its own was lost
+    recoveries: Recoveries = field(default_factory=Recoveries)
     partial_answer: str | None = None
     mark: str = field(default_factory=make_mark)
 

@@ -107,6 +107,7 @@ async def _answer(
         narrator=narrator,
         subcall_slots=asyncio.Semaphore(max(1, engine.settings.max_concurrency // 2)),
         attended=attended,
+        recovery_seconds=engine.settings.recovery_seconds,
     )
     try:
         async with asyncio.timeout(budget.limits.timeout) as deadline:
@@ -120,7 +121,7 @@ async def _answer(
         raise _stopped(engine, budget.timed_out(), talk) from error
     except BudgetError as error:
         raise _stopped(engine, error, talk) from error.__cause__
-    return _build_completed(narrator, answer, budget)
+    return _build_completed(talk, answer)
 
 
 async def _answer_in_session(engine: Engine, talk: Conversation) -> Answer:
@@ -146,9 +147,10 @@ def _stopped(engine: Engine, error: BudgetError, talk: Conversation) -> BudgetEr
     return error
 
 
-def _build_completed(narrator: Narrator, answer: Answer, budget: Budget) -> RunCompleted:
+def _build_completed(talk: Conversation, answer: Answer) -> RunCompleted:
+    budget = talk.budget
     return RunCompleted(
-        **narrator.stamp(),
+        **talk.stamp(),
         answer=answer.text,
         stop_reason=answer.stop_reason,
         iterations=budget.iterations,
@@ -156,6 +158,8 @@ def _build_completed(narrator: Narrator, answer: Answer, budget: Budget) -> RunC
         usage=budget.usage,
         usage_by_model=dict(budget.usage_by_model),
         duration_s=budget.elapsed,
+        recoveries=talk.recoveries.count,
+        diverged=talk.recoveries.divergences > 0,
     )
 
 

@@ -31,6 +31,8 @@ class RunReply(BaseModel):
     usage: Usage
     usage_by_model: dict[str, Usage]
     duration_s: float
+    recoveries: int
+    diverged: bool
 
 
 class RunsApi:

@@ -90,6 +90,9 @@ class InferenceSettings(SignalSettings):
     storage_retention_seconds: float = Field(
         604_800, gt=0, allow_inf_nan=False, description="files and runs are deleted after this"
     )
+    recovery_seconds: float = Field(
+        60, ge=0, allow_inf_nan=False, description="a run whose sandbox server is lost looks for another this long"
+    )
     sandbox_start_timeout_seconds: float = Field(
         0,
         ge=0,

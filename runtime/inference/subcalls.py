@@ -1,8 +1,7 @@
 """Answers what suspended code asks for: batches of prompts, for the sub-model or for child runs.
 
-Called by the loop. Any code in the session can call the door, so the payload is checked by schema; what a call costs is
-charged to the run before it is made; what fails becomes a string that begins with `Error: `, never an exception in the
-code. Running out of budget ends the run.
+Called by `replay.py`, which runs the cells. What a call costs is charged to the run before it is made; what fails
+becomes a string that begins with `Error: `, never an exception in the code. Running out of budget ends the run.
 """
 
 from __future__ import annotations
@@ -12,92 +11,63 @@ import time
 from functools import partial
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import to_json
-
+from runtime.inference.calls import RLM_QUERY, SubCallRequest, parse_call, render_answers
 from runtime.inference.errors import RunError
 from runtime.inference.events import SubcallCompleted, SubcallsStarted
+from runtime.inference.journal import Attempt, CallKey
 from runtime.inference.llm import Completion
 from runtime.inference.outcome import Outcome, build_failure
 from runtime.inference.run import Run
-from runtime.inference.session import HOST_FUNCTIONS, RLM_QUERY
 from runtime.inference.usage import Usage
 from runtime.wire import CellReply, HostCall
 
-MAX_BATCH: Final = 10_000
 PREVIEW_CHARACTERS: Final = 200
-MAX_REPLY_CHARACTERS: Final = 5 * 1024 * 1024  # at most 4 bytes each: what the sandbox takes in one request
-_TOO_LONG: Final = (
-    "Error: the answers of this batch are too long to be handed over at once; ask fewer prompts in one batch"
-)
 
 
-class SubCallRequest(BaseModel):
-    """The payload of a `llm_query` or `rlm_query` call."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    prompts: list[str] = Field(min_length=1, max_length=MAX_BATCH)
-    model: str | None = Field(default=None, max_length=200)
-
-
-class SubCallReply(BaseModel):
-    """Same length and order as the prompts."""
-
-    answers: list[str]
-
-
-async def answer_call(run: Run, call: HostCall) -> CellReply:
-    """Answer one suspended call and let the cell go on. Raises BudgetError when the batch does not fit; one that is
-    refused counts as one, so that code which asks nonsense without end is stopped too."""
-    try:
-        if call.name not in HOST_FUNCTIONS:
-            raise ValueError(call.name)
-        request = SubCallRequest.model_validate_json(call.payload)
-    except ValueError as error:
-        run.budget.take_subcalls(1)
-        return await run.session.resume(call, error=_describe_refusal(call, error))
-    by_child = call.name == RLM_QUERY and run.budget.limits.max_depth > 0
-    run.budget.take_subcalls(len(request.prompts))
-    run.say(
-        SubcallsStarted(
-            **run.stamp(),
-            iteration=run.budget.iterations,
-            count=len(request.prompts),
-            kind="rlm" if by_child else "llm",
+async def answer_call(run: Run, attempt: Attempt, call: HostCall) -> CellReply:
+    """Answer one suspended call and let the cell go on. What the cell was answered before its session was lost is not
+    asked again. Raises BudgetError when the batch does not fit; a call that is refused counts as one, so that code
+    which asks nonsense without end is stopped too."""
+    request = parse_call(call)
+    if isinstance(request, str):
+        ((key, known),) = attempt.take(call.name, None, [call.payload])
+        if known is None:
+            run.budget.take_subcalls(1)
+            attempt.answered(key, request)
+        return await run.session.resume(call, error=request)
+    slots = attempt.take(call.name, request.model, request.prompts)
+    missing = [index for index, (_, answer) in enumerate(slots) if answer is None]
+    if missing:
+        by_child = call.name == RLM_QUERY and run.budget.limits.max_depth > 0
+        run.budget.take_subcalls(len(missing))
+        run.say(
+            SubcallsStarted(
+                **run.stamp(),
+                iteration=run.budget.iterations,
+                count=len(missing),
+                kind="rlm" if by_child else "llm",
+            )
         )
-    )
-    with run.session.waiting():
-        answers = await _answer_all(run, request, by_child)
-    return await run.session.resume(call, result=SubCallReply(answers=fit_answers(answers)).model_dump_json())
+        with run.session.waiting():
+            await _answer_all(run, attempt, request, by_child, {index: slots[index][0] for index in missing})
+    answers = [attempt.record.answers[key] for key, _ in slots]
+    return await run.session.resume(call, result=render_answers(answers))
 
 
-def fit_answers(answers: list[str], room: int = MAX_REPLY_CHARACTERS) -> list[str]:
-    """What can be handed over at once, the shortest first; in place of the others a string that says so. `room` is in
-    characters of JSON."""
-    sizes = [len(to_json(answer).decode()) + 1 for answer in answers]
-    left = room - len('{"answers":[]}') - sum(min(size, len(_TOO_LONG) + 3) for size in sizes)
-    fitted = list(answers)
-    for index in sorted(range(len(answers)), key=sizes.__getitem__):
-        more = max(0, sizes[index] - len(_TOO_LONG) - 3)
-        if more > left:
-            fitted[index] = _TOO_LONG
-        else:
-            left -= more
-    return fitted
+async def _answer_all(
+    run: Run, attempt: Attempt, request: SubCallRequest, by_child: bool, keys: dict[int, CallKey]
+) -> None:
+    """The prompts with these indices; `attempt` takes the answers. What ends the run in one slot cancels the others."""
 
+    async def answer(index: int, key: CallKey) -> None:
+        attempt.answered(key, await _answer_one(run, index, request.prompts[index], request.model, by_child))
 
-async def _answer_all(run: Run, request: SubCallRequest, by_child: bool) -> list[str]:
-    """In the order of the prompts. What ends the run in one slot cancels the others."""
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(_answer_one(run, index, prompt, request.model, by_child))
-                for index, prompt in enumerate(request.prompts)
-            ]
+            for index, key in keys.items():
+                group.create_task(answer(index, key))
     except ExceptionGroup as failures:
         raise _first_of(failures) from None
-    return [task.result() for task in tasks]
 
 
 def _first_of(failures: ExceptionGroup[Exception]) -> Exception:
@@ -150,10 +120,3 @@ async def _ask_model(run: Run, prompt: str, model: str | None) -> Outcome:
         run.budget.charge(name, outcome.usage)
         return Outcome(name, outcome.text, usage=outcome.usage)
     return build_failure(name, outcome.message)
-
-
-def _describe_refusal(call: HostCall, error: ValueError) -> str:
-    if call.name not in HOST_FUNCTIONS:
-        return f"there is no host function {call.name[:100]!r}"
-    problems = error.error_count() if isinstance(error, ValidationError) else 1
-    return f"the payload of {call.name} has {problems} wrong fields; use {call.name} or {call.name}_batched"

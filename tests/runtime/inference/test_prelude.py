@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runtime.inference.session import read_prelude
+from runtime.inference.opening import read_prelude
 
 CONTRACT = {
     "context",

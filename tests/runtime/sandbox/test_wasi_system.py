@@ -63,6 +63,19 @@ def test_random_bytes_differ_and_fill_the_whole_buffer() -> None:
     assert wasi.call("random_get", buffer, -1) is Errno.FAULT
 
 
+def test_hash_secret_is_the_same_everywhere_where_the_image_fixes_the_hash_seed() -> None:
+    """It is what the interpreter asks for first; everything after it is random."""
+    first: set[bytes] = set()
+    later: set[bytes] = set()
+    for _ in range(3):
+        wasi = WasiGuest(environment={"PYTHONHASHSEED": "0"})
+        buffer = wasi.guest.reserve(24)
+        for seen in (first, later):
+            assert wasi.call("random_get", buffer, 24) is Errno.SUCCESS
+            seen.add(wasi.guest.memory.read(buffer, 24))
+    assert (len(first), len(later)) == (1, 3)
+
+
 def test_random_bytes_differ_between_forks() -> None:
     wasi = WasiGuest()
     buffer = wasi.guest.reserve(32)

@@ -27,6 +27,7 @@ class WasiGuest:
     exits: list[int] = field(default_factory=list)
     door_reply: bytes = b"reply"
     output_cap: int = 16
+    environment: dict[str, str] = field(default_factory=lambda: {"HOME": "/tmp"})
 
     def __post_init__(self) -> None:
         files = {IMAGE_FILE: memoryview(b"image"), DOOR: memoryview(b"")}
@@ -34,7 +35,7 @@ class WasiGuest:
             memory=self.guest.memory,
             files=FileSystem(["/tmp", "/usr/lib", "/host"], frozenset({"/tmp"}), files, capacity=1 << 16),
             arguments=["python", "-c"],
-            environment={"HOME": "/tmp"},
+            environment=self.environment,
             door=self._door,
             on_exit=self.exits.append,
             output_cap=self.output_cap,
