@@ -11,7 +11,10 @@ import sys
 from contextvars import ContextVar
 from typing import Final, Literal
 
+from pythonjsonlogger.core import LogData
 from pythonjsonlogger.json import JsonFormatter
+
+from runtime.redaction import redact
 
 LogFormat = Literal["json", "text"]
 
@@ -43,12 +46,37 @@ def add_request_id(record: logging.LogRecord) -> bool:
 
 
 def build_formatter(log_format: LogFormat) -> logging.Formatter:
-    """JSON escapes line ends and control characters, so that a logged value cannot forge a line."""
+    """JSON escapes line ends and control characters, so that a logged value cannot forge a line. What looks like a
+    secret is taken out of every value."""
     if log_format == "text":
-        return logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    return JsonFormatter(
+        return _TextLine("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    return _JsonLine(
         "{message}{levelname}{name}",
         style="{",
         timestamp=True,
         rename_fields={"levelname": "level", "name": "logger"},
     )
+
+
+class _TextLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
+class _JsonLine(JsonFormatter):
+    """Redacts before the values become JSON, so that a line stays JSON whatever is taken out."""
+
+    def process_log_record(self, log_data: LogData) -> LogData:
+        return {name: _redact_value(value) for name, value in super().process_log_record(log_data).items()}
+
+
+def _redact_value(value: object) -> object:
+    match value:
+        case str():
+            return redact(value)
+        case dict():
+            return {name: _redact_value(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_redact_value(item) for item in value]
+        case _:
+            return value

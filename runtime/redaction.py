@@ -14,9 +14,9 @@ REDACTED: Final = "[redacted]"
 _SECRETS: Final = re.compile(
     r"""
     (?P<scheme>\b[a-z][a-z0-9+.-]{0,30}://)[^\s/@"'<>]{1,512}@          # user:password@ of an address
-    | (?P<bearer>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}           # an Authorization header's value
+    | (?P<bearer>\b(?:bearer|basic)\s+)(?=\S*[0-9])[A-Za-z0-9._~+/=-]{8,}  # an Authorization header's value
     | (?P<field>\b(?:api[_-]?key|x-api-key|password|secret|token)["']?\s*[=:]\s*["']?)[A-Za-z0-9._~+/-]{8,}
-    | \b(?:sk|pk|rk|gsk|xai|hf|ghp|gho|glpat|xox[abpr])[-_][A-Za-z0-9_-]{6,}(?:\*+\w*)?  # keys by their prefix
+    | \b(?:sk|pk|rk|gsk|xai|hf|ghp|gho|glpat|xox[abpr])[-_][A-Za-z0-9_*-]{6,}  # keys by their prefix
     | \bAKIA[A-Z0-9]{12,}                                               # AWS access key ids
     | \bAIza[A-Za-z0-9_-]{20,}                                          # Google API keys
     """,

@@ -13,6 +13,7 @@ from runtime.inference.settings import InferenceSettings
 from runtime.inference.storage import StorageSettingError, open_storage
 from runtime.keyring import KeyFolderError, KeyRing
 from runtime.logs import configure_logging
+from runtime.redaction import redact
 from runtime.settings import USAGE_ERROR, load_settings
 from runtime.tls import TlsFolder, TlsFolderError
 from runtime.tls_files import Side
@@ -41,7 +42,7 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"{PROGRAM}: {error}\n")
         return USAGE_ERROR
     except StorageSettingError as error:
-        sys.stderr.write(f"{PROGRAM}: RLM_STORAGE_URL: {error} (RLM_STORAGE_CONFIG_DIR)\n")
+        sys.stderr.write(f"{PROGRAM}: RLM_STORAGE_URL: {redact(str(error))} (RLM_STORAGE_CONFIG_DIR)\n")
         return USAGE_ERROR
     except OSError as error:
         log.error("cannot listen on %s:%d: %s", settings.host, settings.port, error)  # noqa: TRY400  # no defect

@@ -39,11 +39,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar
 
+from runtime.redaction import redact
 from runtime.wire import ErrorCode
 
 
 class InferenceError(Exception):
-    """Base. `status` is HTTP's, `type` and `code` OpenAI's; `retry` is said as x-should-retry when not None."""
+    """Base. `status` is HTTP's, `type` and `code` OpenAI's; `retry` is said as x-should-retry when not None. What looks
+    like a secret does not stay in the message, since callers, logs and trajectories get it."""
 
     status: int = 500
     type: str = "server_error"
@@ -52,8 +54,8 @@ class InferenceError(Exception):
     retry_after: int | None = None  # seconds
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = redact(message)
+        super().__init__(self.message)
 
 
 class RequestError(InferenceError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
@@ -124,6 +125,8 @@ class InferenceSettings(SignalSettings):
         urls = split_urls(value)
         if not urls:
             raise ValueError("it names no address")
+        if any(urlsplit(url).username is not None for url in urls):
+            raise ValueError("an address holds a user's name; the pool's key belongs into WASM_API_KEY_FILE")
         return ",".join(filter(None, map(cls._is_http_url, urls)))
 
     @field_validator(

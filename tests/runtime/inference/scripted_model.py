@@ -25,6 +25,7 @@ class Failure:
     status: int
     code: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    message: str = "sk-secret at http://internal"
 
 
 @dataclass(frozen=True)
@@ -128,8 +129,8 @@ class ScriptedModel:
         match reply:
             case Hang():
                 return await self._hang()
-            case Failure(status, code, headers):
-                error = {"error": {"message": "sk-secret at http://internal", "type": "x", "code": code}}
+            case Failure(status, code, headers, message):
+                error = {"error": {"message": message, "type": "x", "code": code}}
                 return web.json_response(error, status=status, headers=headers)
             case Gate(opened, text):
                 await opened.wait()
