@@ -106,6 +106,7 @@ lock: ## write requirements.lock, and from it those of the images, anew from pyp
 	  $(UV_COMPILE) --constraints requirements.lock --extra $$extra pyproject.toml -o requirements/$$extra.lock; \
 	done
 	@printf 'moto[s3]\nflask\nflask-cors\n' | $(UV_COMPILE) - -o requirements/s3-server.lock
+	@printf 'pytest\npytest-asyncio\npytest-timeout\n' | $(UV_COMPILE) --extra rlms --extra dspy pyproject.toml - -o requirements/adapters.lock
 	@printf 'hatchling\npackaging\n' | $(UV_COMPILE) --constraints requirements.lock - -o requirements/build.lock
 	@echo 'atheris<3.1' | $(UV_COMPILE) - -o requirements/fuzz.lock
 	@$(UV_COMPILE) benchmarks/peers/requirements.in -o benchmarks/peers/requirements.lock

@@ -5,21 +5,16 @@ For programs that bring their own RLM loop: one object is one session, variables
 
 from __future__ import annotations
 
-import contextlib
-import os
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
-from runtime.client.loop_thread import LoopThread
-from runtime.inference.errors import SandboxUnavailableError
-from runtime.inference.sandbox_client import DEFAULT_CELL_TIMEOUT, SandboxClient
-from runtime.inference.sandbox_tls import open_sandbox_tls
-from runtime.wire import CellReply, ExecuteRequest, Local, LocalsMode, SessionRequest, Status
-
-DEFAULT_SERVICE_URL: Final = "http://wasm-repl-service:8000"
+from runtime.client.pool_address import PoolAddress
+from runtime.client.remote_session import RemoteSession, describe_end
+from runtime.inference.sandbox_client import DEFAULT_CELL_TIMEOUT
+from runtime.wire import CellReply, Local, LocalsMode, SessionRequest
 
 
 @dataclass(frozen=True)
@@ -51,42 +46,17 @@ class RemoteREPLEnv:
     ) -> None:
         """`timeout`: seconds of running time per call; HTTP waits 5 s longer."""
         self.session_id = uuid.uuid4().hex
-        self.url = service_url(wasm_service_url)
-        self._key_file = api_key_file or path_from_environment("WASM_API_KEY_FILE")
-        self._tls = open_sandbox_tls(self.url, tls_dir or path_from_environment("WASM_TLS_DIR"))
-        self._timeout = timeout
-        self._thread = LoopThread()
-        self._client: SandboxClient | None = None
+        address = PoolAddress.find(wasm_service_url, api_key_file, tls_dir)
+        self.url = address.url
+        self._session = RemoteSession(address, SessionRequest(session_id=self.session_id), timeout=timeout)
 
     def code_execution(self, code: str) -> REPLResult:
         """Run code. What the code does wrong is in `stderr`, also when it was stopped."""
-        return _build_result(self._thread.run(self._execute(code)))
-
-    async def _execute(self, code: str) -> CellReply:
-        if self._client is None:
-            tls = self._tls.following_context() if self._tls is not None else None
-            self._client = SandboxClient(self.url, self._key_file, tls=tls)
-            await self._client.create_session(SessionRequest(session_id=self.session_id))
-        return await self._client.execute(
-            ExecuteRequest(
-                code=code, session_id=self.session_id, create=False, timeout=self._timeout, locals=LocalsMode.VALUES
-            )
-        )
+        return _build_result(self._session.run(code, mode=LocalsMode.VALUES))
 
     def close(self) -> None:
         """End the session. One that cannot be reached ends by the pool's idle timeout."""
-        try:
-            self._thread.run(self._close())
-        finally:
-            self._thread.close()
-
-    async def _close(self) -> None:
-        if self._client is not None:
-            try:
-                with contextlib.suppress(SandboxUnavailableError):
-                    await self._client.delete(self.session_id)
-            finally:
-                await self._client.close()
+        self._session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -97,30 +67,16 @@ class RemoteREPLEnv:
         self.close()
 
 
-def service_url(given: str | None) -> str:
-    """The argument, else WASM_SERVICE_URL, else the name of the cluster's service."""
-    return given or os.environ.get("WASM_SERVICE_URL") or DEFAULT_SERVICE_URL
-
-
-def path_from_environment(variable: str) -> Path | None:
-    path = os.environ.get(variable)
-    return Path(path) if path else None
-
-
 def _build_result(reply: CellReply) -> REPLResult:
-    stderr = reply.stderr
-    if reply.status not in {Status.OK, Status.ERROR}:
-        reason = reply.error.message if reply.error else reply.status.value
-        state = "; variables are as they were before it" if reply.rolled_back else ""
-        stderr += f"{reply.status}: {reason}{state}\n"
+    end = describe_end(reply)
     return REPLResult(
         stdout=reply.stdout,
-        stderr=stderr,
-        locals={name: _value(local) for name, local in reply.locals.items()},
+        stderr=reply.stderr + (end + "\n" if end else ""),
+        locals={name: read_value(local) for name, local in reply.locals.items()},
         execution_time=reply.execution_time,
     )
 
 
-def _value(local: Local) -> Any:
-    """None is a value too, so what counts is whether the reply has one."""
+def read_value(local: Local) -> Any:
+    """The value, or its repr. None is a value too, so what counts is whether the reply has one."""
     return local.value if "value" in local.model_fields_set else local.repr

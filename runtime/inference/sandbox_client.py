@@ -112,6 +112,11 @@ class SandboxClient:
             self._servers.forget_one_shot(session_id)
         return reply
 
+    async def interrupt(self, session_id: str) -> CellReply:
+        """End the cell that runs or is suspended; the state before it comes back. SandboxRefusedError without one."""
+        async with self._of(session_id, "POST", "/interrupt", _http_timeout(None)) as response:
+            return parse_body(CellReply, await response.read())
+
     async def fork(self, session_id: str, request: ForkRequest) -> ForkReply:
         """Branch an idle or suspended session; the branch is on the same server."""
         server = self._holder(session_id)

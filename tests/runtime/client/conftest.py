@@ -1,4 +1,4 @@
-"""Fixtures of the client tests: a sandbox process, and a scripted model that serves from a thread's own loop."""
+"""Fixtures of the client tests: a sandbox process and a scripted model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runtime.client.loop_thread import LoopThread
+from tests.runtime.client.threaded_model import run_scripted_model
 from tests.runtime.inference.sandbox_process import SandboxProcess, run_sandbox
 from tests.runtime.inference.scripted_model import ScriptedModel
 
@@ -27,12 +27,5 @@ def in_cluster(sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch) -> Sand
 
 @pytest.fixture
 def model() -> Iterator[ScriptedModel]:
-    thread = LoopThread()
-    scripted = thread.run(_start())
-    yield scripted
-    thread.run(scripted.stop())
-    thread.close()
-
-
-async def _start() -> ScriptedModel:
-    return await ScriptedModel().start()
+    with run_scripted_model() as scripted:
+        yield scripted

@@ -1,25 +1,22 @@
 """An S3 server of its own for the storage tests: moto's, a process that speaks the protocol over HTTP.
 
 Its packages (boto among them) do not agree with the service's, so it lives in a virtual environment beside them, built
-once from `requirements/s3-server.lock` into the cache (`$XDG_CACHE_HOME/rlm-operator/s3-server-…`).
+from `requirements/s3-server.lock`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
-import os
 import re
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-LOCK: Final = Path(__file__).parents[3] / "requirements" / "s3-server.lock"
+from tests.locked_environment import install_environment
+
 BUCKET: Final = "runs"
 
 
@@ -33,10 +30,9 @@ class S3Server:
 def run_s3_server(folder: Path) -> Iterator[S3Server]:
     """Until the block ends; `folder` takes its log and the options. It keeps objects in memory, in one bucket."""
     log = folder / "moto.log"
+    program = install_environment("s3-server") / "bin" / "moto_server"
     with log.open("w") as written:
-        process = subprocess.Popen(
-            [_install() / "bin" / "moto_server", "-H", "127.0.0.1", "-p", "0"], stdout=written, stderr=written
-        )
+        process = subprocess.Popen([program, "-H", "127.0.0.1", "-p", "0"], stdout=written, stderr=written)
     try:
         url = _wait_for_url(process, log)
         urllib.request.urlopen(urllib.request.Request(f"{url}/{BUCKET}", method="PUT"), timeout=60).close()  # noqa: S310  # loopback
@@ -58,18 +54,3 @@ def _wait_for_url(process: subprocess.Popen[bytes], log: Path) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(0.05)
     raise AssertionError(f"moto_server ended with {process.returncode}: {log.read_text()[-2000:]}")
-
-
-def _install() -> Path:
-    """The virtual environment; one process builds it, others wait."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rlm-operator"
-    cache.mkdir(parents=True, exist_ok=True)
-    target = cache / f"s3-server-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]}"
-    with (cache / "s3-server.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (target / "installed").exists():
-            subprocess.run([sys.executable, "-m", "venv", "--clear", target], check=True)
-            pip: list[str | Path] = [target / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([*pip, "--require-hashes", "-r", LOCK], check=True)
-            (target / "installed").touch()
-    return target
