@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic_core import to_json
 
 from runtime.json_size import has_more_values_than
 from runtime.keyring import KeyRing
+from runtime.sandbox.bodies import MAX_REQUEST, Bodies, Body, refuse_announced
 from runtime.sandbox.errors import RequestError
 from runtime.sandbox.host_answer import HostAnswer
 from runtime.sandbox.memory_file import Room
@@ -38,16 +38,12 @@ from runtime.wire import (
     TouchRequest,
 )
 
-MAX_REQUEST: Final = 24 << 20  # a resume with the largest answer; code has its own, smaller cap
 MAX_CODE: Final = 1 << 20
-MAX_PLAIN_REQUEST: Final = 8 << 20  # any other body: code with every character escaped, and room
-MAX_VALUES: Final = 50_000  # JSON values in a body; the longest list that is taken has 10,000
-MAX_PROBLEMS: Final = 20  # of a malformed body that its error lists
 OPENAPI_PATH: Final = "/openapi.json"
 READ_SECONDS: Final = 60.0
 MAX_UNREAD: Final = 128 << 20  # of replies that their clients have yet to read
 OUTBOX: Final = web.AppKey("outbox", Outbox)
-READING: Final = web.AppKey("read_seconds", float)
+BODIES: Final = web.AppKey("bodies", Bodies)
 BOUNDS: Final = web.AppKey("bounds", Bounds)
 SERVICE: Final = web.AppKey("service", SandboxService)
 OWNER: Final = web.RequestKey("owner", str)
@@ -60,7 +56,6 @@ HTTP_CODES: Final = {
 }
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-RequestT = TypeVar("RequestT", bound=BaseModel)
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +64,10 @@ def create_app(service: SandboxService, keys: KeyRing | None, read_seconds: floa
     """`keys` None: no authentication, every caller is the same one. A body must arrive within `read_seconds`, and a
     large reply be read within as many."""
     app = web.Application(
-        client_max_size=MAX_REQUEST,
         middlewares=[request_id_middleware, send_middleware, error_middleware, _authentication(keys)],
     )
     app[SERVICE] = service
-    app[READING] = read_seconds
+    app[BODIES] = Bodies(read_seconds)
     app[OUTBOX] = Outbox(MAX_UNREAD, read_seconds)
     largest, memory = service.settings.variable_bytes, service.settings.memory_bytes
     app[BOUNDS] = Bounds(largest, memory, Room(largest + memory))  # always enough for one
@@ -98,13 +92,13 @@ async def get_openapi(_: web.Request) -> web.Response:
 
 
 async def execute(request: web.Request) -> web.Response:
-    body = await _parse(request, ExecuteRequest)
+    body = await request.app[BODIES].parse(request, ExecuteRequest)
     _check_code(body.code or "", *body.cells or ())
     return _json(await request.app[SERVICE].execute(request[OWNER], body))
 
 
 async def create_session(request: web.Request) -> web.Response:
-    body = await _parse(request, SessionRequest)
+    body = await request.app[BODIES].parse(request, SessionRequest)
     _check_code(body.prelude or "")
     return _json(await request.app[SERVICE].create_session(request[OWNER], body), status=201)
 
@@ -119,9 +113,10 @@ async def delete_session(request: web.Request) -> web.Response:
 
 
 async def resume_session(request: web.Request) -> web.Response:
-    call_id, answer, timeout = _answered(await _parse(request, ResumeRequest, MAX_REQUEST))
-    reply = await request.app[SERVICE].resume(request[OWNER], _session_id(request), call_id, answer, timeout)
-    return _json(reply)
+    async with request.app[BODIES].read(request, MAX_REQUEST) as body:
+        call_id, answer, seconds = _answered(body)
+        reply = await request.app[SERVICE].resume(request[OWNER], _session_id(request), call_id, answer, seconds)
+        return _json(reply)
 
 
 async def interrupt_session(request: web.Request) -> web.Response:
@@ -129,12 +124,12 @@ async def interrupt_session(request: web.Request) -> web.Response:
 
 
 async def fork_session(request: web.Request) -> web.Response:
-    body = await _parse(request, ForkRequest)
+    body = await request.app[BODIES].parse(request, ForkRequest)
     return _json(await request.app[SERVICE].fork(request[OWNER], _session_id(request), body), status=201)
 
 
 async def touch_sessions(request: web.Request) -> web.Response:
-    body = await _parse(request, TouchRequest)
+    body = await request.app[BODIES].parse(request, TouchRequest)
     return _json(request.app[SERVICE].touch(request[OWNER], body.ids))
 
 
@@ -145,12 +140,13 @@ async def put_variable(request: web.Request) -> web.Response:
         raise RequestError(ErrorCode.MALFORMED, f"content type: one of {', '.join(CONTENT_TYPES)}")
     name, session_id = _variable(request), _session_id(request)
     bounds = request.app[BOUNDS]
+    refuse_announced(request, bounds.body)
 
     async def receive() -> IncomingVariable:
-        async with _reading(request):
+        async with request.app[BODIES].reading():
             return await receive_variable(request.content.iter_any(), kind, bounds)
 
-    length = bounds.body if request.content_length is None else min(request.content_length, bounds.body)
+    length = bounds.body if request.content_length is None else request.content_length
     return _json(await service.put_variable(request[OWNER], session_id, name, length, receive))
 
 
@@ -215,43 +211,10 @@ async def _set_load(request: web.Request, response: web.StreamResponse) -> None:
     response.headers[LOAD_HEADER] = request.app[SERVICE].load()
 
 
-async def _parse(request: web.Request, model: type[RequestT], limit: int = MAX_PLAIN_REQUEST) -> RequestT:
-    """The body as `model`; 400 says which fields are wrong."""
-    async with _reading(request):
-        raw = await request.read()
-    if len(raw) > limit:
-        raise RequestError(ErrorCode.TOO_LARGE, f"the body has {len(raw)} bytes, at most {limit} are read here")
-    if has_more_values_than(MAX_VALUES, raw):
-        raise RequestError(ErrorCode.MALFORMED, f"the body has more than {MAX_VALUES} JSON values")
-    try:
-        return model.model_validate_json(raw)
-    except ValidationError as error:
-        if error.error_count() > MAX_PROBLEMS:
-            # Listing them would take longer than finding them.
-            raise RequestError(ErrorCode.MALFORMED, f"{error.error_count()} fields are wrong") from None
-        problems = [
-            {"field": ".".join(str(part) for part in problem["loc"]), "problem": problem["msg"]}
-            for problem in error.errors(include_url=False, include_context=False, include_input=False)
-        ]
-        first = problems[0]
-        message = f"{first['field'] or 'body'}: {first['problem']}"
-        raise RequestError(ErrorCode.MALFORMED, message, problems) from error
-
-
-def _answered(body: ResumeRequest) -> tuple[str, HostAnswer, float | None]:
+def _answered(body: Body) -> tuple[str, HostAnswer, float | None]:
     """The parts of a resume, so that its text, which can be large, is not held until the cell has ended."""
-    return body.call_id, HostAnswer(body), body.timeout
-
-
-@asynccontextmanager
-async def _reading(request: web.Request) -> AsyncIterator[None]:
-    """408 when a client takes too long to send its body."""
-    seconds = request.app[READING]
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise RequestError(ErrorCode.SLOW_REQUEST, f"the body did not arrive within {seconds:g} s") from None
+    request = body.parse(ResumeRequest)
+    return request.call_id, HostAnswer(request, body.release), request.timeout
 
 
 def _check_code(*cells: str) -> None:

@@ -1,6 +1,7 @@
 """Bodies of variables on their way in: files in memory that all of them together may fill only so far.
 
-Called by `variables`. A body takes the pod's memory as it arrives, before any session's limit applies.
+Called by `variables`; `bodies` has such a room for other requests. A body takes the pod's memory as it arrives, before
+any session's limit applies.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from runtime.wire import ErrorCode
 
 
 class Room:
-    """`capacity` bytes to share. Taken from in the event loop and in the threads that convert."""
+    """`capacity` bytes to share, for `what`. Taken from in the event loop and in the threads that convert."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, what: str = "variables") -> None:
         self.capacity = capacity
+        self._what = what
         self.held = 0
         self._lock = threading.Lock()
 
@@ -25,7 +27,7 @@ class Room:
         with self._lock:
             if self.held + size > self.capacity:
                 message = (
-                    f"variables of {self.held} bytes are on their way in, at most {self.capacity}; try again later"
+                    f"{self._what} of {self.held} bytes are on their way in, at most {self.capacity}; try again later"
                 )
                 raise RequestError(ErrorCode.QUEUE_FULL, message)
             self.held += size
