@@ -13,7 +13,6 @@ from aiohttp.typedefs import Middleware
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from runtime.json_size import has_more_values_than
 from runtime.keyring import KeyRing
 from runtime.sandbox.bodies import MAX_REQUEST, Bodies, Body, refuse_announced
 from runtime.sandbox.errors import RequestError

@@ -14,8 +14,8 @@ from typing import Final, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from runtime.json_size import has_more_values_than
 from runtime.sandbox.errors import RequestError
-from runtime.sandbox.json_size import has_more_values_than
 from runtime.sandbox.memory_file import Room
 from runtime.wire import ErrorCode
 

@@ -69,6 +69,9 @@ class SandboxMetrics:
         self.pod_memory_limit = Gauge(
             "wasm_pod_memory_limit_bytes", "Limit of this container's memory", registry=registry
         )
+        self.kept = Gauge(
+            "wasm_server_kept_bytes", "Replies and host calls that the server keeps for its sessions", registry=registry
+        )
         self.host_calls = Counter("wasm_host_calls_total", "Host calls that suspended a cell", registry=registry)
         self.cache_hits = Counter(
             "wasm_execution_cache_hits_total", "Requests answered from the cache of replies", registry=registry

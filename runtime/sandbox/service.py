@@ -9,27 +9,25 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from functools import partial
 from typing import Final
 
 from runtime.audit import open_audit_log
 from runtime.sandbox.admission import Admission
+from runtime.sandbox.backend import Backend, build_spawner
 from runtime.sandbox.cells import Cells
 from runtime.sandbox.cpus import cpu_limit
-from runtime.sandbox.dialogue import SessionOptions
 from runtime.sandbox.errors import RequestError
 from runtime.sandbox.host_answer import HostAnswer
 from runtime.sandbox.images import Image
 from runtime.sandbox.ledger import Ledger
-from runtime.sandbox.memory_guard import MemoryGuard
-from runtime.sandbox.memory_meter import find_meter
 from runtime.sandbox.metrics import SandboxMetrics
 from runtime.sandbox.preparation import prepare
-from runtime.sandbox.registry import Bounds, Registry
+from runtime.sandbox.registry import Registry
 from runtime.sandbox.reply_cache import ReplyCache
 from runtime.sandbox.session import Session, State
 from runtime.sandbox.settings import SandboxSettings
-from runtime.sandbox.spawner import Spawner, ZygoteOptions
+from runtime.sandbox.spawner import Spawner
+from runtime.sandbox.terms import Terms
 from runtime.sandbox.turn import Batch
 from runtime.sandbox.variable_access import get_variable, put_variable
 from runtime.sandbox.variables import IncomingVariable, OutgoingVariable
@@ -64,12 +62,12 @@ class SandboxService:
         self._ledger = Ledger(self.metrics, open_audit_log(is_on=settings.audit_log))
         self._cache = ReplyCache(settings.image, settings.cache_bytes)
         self._cells = Cells(self.admission, self._weights, self._ledger)
-        self.registry: Registry | None = None
+        self._terms = Terms(settings)
         self.draining = False
         self._spawner: Spawner | None = None
-        self._guard: MemoryGuard | None = None
-        self._watches: list[asyncio.Task[None]] = []
+        self._backend: Backend | None = None
         self._not_ready = "starting"
+        self.metrics.queue.set_function(lambda: self.admission.queued)
 
     # --- life -----------------------------------------------------------------------
 
@@ -80,55 +78,29 @@ class SandboxService:
         self._not_ready = f"preparing guest image {image.name}"
         program = await prepare(image, settings.guest_dir)
         self._not_ready = "starting the zygote"
-        spawner = Spawner(
-            ZygoteOptions(
-                image.name,
-                program,
-                settings.memory_bytes,
-                settings.output_bytes,
-                settings.cpu_shares,
-                settings.park_seconds,
-                image.start_seconds,
-            ),
-            settings.spare_count(),
-        )
-        self._spawner = spawner
-        await spawner.start()
-        self.metrics.missing_measures.set(len(spawner.missing_measures))
-        cap = settings.session_cap()
-        bounds = Bounds(
-            cap,
-            settings.max_sessions_per_caller or cap,
-            settings.idle_timeout_seconds,
-            settings.suspend_timeout_seconds,
-            settings.lifetime_seconds,
-        )
-        self.registry = Registry(spawner, self._ledger, bounds)
-        meter = find_meter()
-        self._guard = MemoryGuard(meter, self.registry, self.metrics)
-        self.metrics.pod_memory_limit.set(meter.limit)
-        self.metrics.pod_memory.set_function(meter.used)
-        self._watches = [asyncio.create_task(watch) for watch in (self.registry.sweep(), self._guard.watch())]
-        self._observe_gauges(spawner, self.registry)
+        self._spawner = build_spawner(settings, program)
+        await self._spawner.start()
+        self._backend = Backend(settings, self._ledger, self._spawner)
 
     def readiness(self) -> str | None:
         """None when cells can be run, else why not."""
         if self.draining:
             return "draining"
-        if self.registry is None or self._spawner is None:
+        if self._backend is None:
             return self._not_ready
-        return None if self._spawner.is_ready else "the zygote is being started again"
+        return None if self._backend.spawner.is_ready else "the zygote is being started again"
 
     def missing_measures(self) -> list[str]:
         """Of hardening: what this node or user cannot do."""
-        return [] if self._spawner is None else [f"missing: {measure}" for measure in self._spawner.missing_measures]
+        backend = self._backend
+        return [] if backend is None else [f"missing: {measure}" for measure in backend.spawner.missing_measures]
 
     async def drain(self) -> None:
         """No new sessions; running and suspended cells may end until the deadline."""
         self.draining = True
-        registry = self.registry
-        if registry is None:
+        if self._backend is None:
             return
+        registry = self._backend.registry
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.drain_seconds):
                 # Cells end in many places; a poll of two counters is simpler than an event set by each of them.
@@ -136,17 +108,16 @@ class SandboxService:
                     await asyncio.sleep(DRAIN_POLL_SECONDS)
 
     async def close(self) -> None:
-        for watch in self._watches:
-            watch.cancel()
         await self._weights.close()
-        if self.registry is not None:
-            self.registry.close()
+        if self._backend is not None:
+            self._backend.close()
         if self._spawner is not None:
             await self._spawner.close()
 
     def load(self) -> str:
         """The value of the load header."""
-        sessions, capacity = (0, 0) if self.registry is None else (len(self.registry), self.registry.cap)
+        registry = None if self._backend is None else self._backend.registry
+        sessions, capacity = (0, 0) if registry is None else (len(registry), registry.cap)
         return (
             f"running={self.admission.running};queued={self.admission.queued};sessions={sessions};capacity={capacity}"
         )
@@ -154,9 +125,11 @@ class SandboxService:
     # --- requests -------------------------------------------------------------------
 
     async def execute(self, owner: str, request: ExecuteRequest) -> CellReply:
-        registry = self._ready_registry()
+        registry = self._ready().registry
         codes = [request.code or ""] if request.cells is None else request.cells
-        batch = Batch(tuple(codes), self._seconds(request.timeout), request.locals, many=request.cells is not None)
+        batch = Batch(
+            tuple(codes), self._terms.seconds(request.timeout), request.locals, many=request.cells is not None
+        )
         if request.session_id is None:
             return await self._execute_once(registry, owner, request, batch)
         session, created = await self._find_or_create(registry, owner, request)
@@ -172,12 +145,12 @@ class SandboxService:
 
     async def create_session(self, owner: str, request: SessionRequest) -> SessionReply:
         """RequestError `prelude_failed` with the reply if the prelude does not end ok; then there is no session."""
-        registry = self._ready_registry()
+        registry = self._ready().registry
         image = self.settings.guest_image
         if request.sealed:
             _require_fork(image)
         async with self._room_for_session(owner):
-            session = await registry.create(owner, request.session_id, self._options(request))
+            session = await registry.create(owner, request.session_id, self._terms.options(request))
         prelude: CellReply | None = None
         if request.prelude is not None:
             with registry.claimed(session), _ended_unless_run(registry, session):
@@ -194,7 +167,7 @@ class SandboxService:
         return SessionReply(session_id=session.id, image=image.name, capabilities=capabilities, prelude=prelude)
 
     def describe_session(self, owner: str, session_id: str) -> SessionInfo:
-        session = self._ready_registry().get(owner, session_id)
+        session = self._ready().registry.get(owner, session_id)
         now = time.monotonic()
         return SessionInfo(
             session_id=session.id,
@@ -207,7 +180,7 @@ class SandboxService:
         )
 
     def delete_session(self, owner: str, session_id: str) -> None:
-        registry = self._ready_registry()
+        registry = self._ready().registry
         session = registry.find(owner, session_id)
         if session is not None:
             registry.end(session)
@@ -215,10 +188,10 @@ class SandboxService:
     async def resume(
         self, owner: str, session_id: str, call_id: str, answer: HostAnswer, asked_seconds: float | None
     ) -> CellReply:
-        registry = self._ready_registry()
+        registry = self._ready().registry
         session = registry.get(owner, session_id)
         session.check_call(call_id)
-        seconds = None if asked_seconds is None else self._seconds(asked_seconds)
+        seconds = None if asked_seconds is None else self._terms.seconds(asked_seconds)
         with registry.claimed(session, suspended=True):
             reply = await self._cells.resume(session, answer, seconds)
         if session.one_shot and reply.status is not Status.SUSPENDED:
@@ -227,7 +200,7 @@ class SandboxService:
 
     async def interrupt(self, owner: str, session_id: str) -> CellReply:
         """End the cell that runs, waits for its turn or is suspended; the state before it comes back."""
-        registry = self._ready_registry()
+        registry = self._ready().registry
         session = registry.get(owner, session_id)
         reply = await self._cells.interrupt(session)
         registry.discard_if_lost(session)
@@ -235,7 +208,7 @@ class SandboxService:
 
     async def fork(self, owner: str, session_id: str, request: ForkRequest) -> ForkReply:
         """Branch an idle or suspended session."""
-        registry = self._ready_registry()
+        registry = self._ready().registry
         source = registry.get(owner, session_id)
         _require_fork(self.settings.guest_image)
         with registry.claimed(source, suspended=source.state is State.SUSPENDED):
@@ -244,7 +217,7 @@ class SandboxService:
         return ForkReply(session_id=branch.id, cell=branch.cell, state=branch.state.value, call=call)
 
     def touch(self, owner: str, ids: list[str]) -> TouchReply:
-        registry = self._ready_registry()
+        registry = self._ready().registry
         renewed, unknown = [], []
         for session_id in ids:
             session = registry.find(owner, session_id)
@@ -265,10 +238,10 @@ class SandboxService:
     ) -> VariableReply:
         """`receive` reads the variable, of about `length` bytes; the session is held meanwhile, so that it is not
         ended to make room for just that."""
-        registry = self._ready_registry()
+        registry = self._ready().registry
         session = registry.get(owner, session_id)
         with registry.claimed(session), self._ledger.variable("variable_set", session, name) as moved:
-            async with self.room(owner, VARIABLE_COPIES * length):
+            async with self._ready().guard.room(owner, VARIABLE_COPIES * length):
                 variable = await receive()
                 moved.bytes = variable.received
                 try:
@@ -278,7 +251,7 @@ class SandboxService:
                     variable.close()
 
     async def get_variable(self, owner: str, session_id: str, name: str) -> OutgoingVariable:
-        registry = self._ready_registry()
+        registry = self._ready().registry
         session = registry.get(owner, session_id)
         _refuse_if_sealed(session)
         with registry.claimed(session), self._ledger.variable("variable_read", session, name) as moved:
@@ -289,48 +262,21 @@ class SandboxService:
 
     # --- parts ----------------------------------------------------------------------
 
-    def _ready_registry(self) -> Registry:
-        if self.registry is None:
+    def _ready(self) -> Backend:
+        if self._backend is None:
             raise RequestError(ErrorCode.NOT_READY, f"the service is {self._not_ready}; try again in a moment")
-        return self.registry
-
-    def _seconds(self, asked: float | None) -> float:
-        return min(asked or self.settings.timeout_seconds, self.settings.timeout_seconds)
-
-    def _options(self, request: SessionRequest) -> SessionOptions:
-        memory = self._within("memory", request.limits.memory, self.settings.memory_bytes)
-        output = self._within("output", request.limits.output, self.settings.output_bytes)
-        policy = self._policy(request.checkpoint)
-        return SessionOptions(tuple(request.host_functions), policy, output, memory, request.seed, request.sealed)
-
-    def _policy(self, asked: CheckpointPolicy) -> CheckpointPolicy:
-        """Any policy may be asked for; a session that cannot roll back has none, and says so."""
-        return asked if self.settings.guest_image.rollback else CheckpointPolicy.OFF
-
-    def _within(self, name: str, asked: int | None, pool: int) -> int:
-        if asked is not None and asked > pool:
-            raise RequestError(ErrorCode.LIMIT_EXCEEDED, f"{name}: {asked} bytes asked, this pool allows {pool}")
-        return asked or pool
+        return self._backend
 
     @contextlib.asynccontextmanager
     async def _room_for_session(self, owner: str) -> AsyncIterator[None]:
         """503 when draining, 429 when there is no memory for another session."""
         if self.draining:
             raise RequestError(ErrorCode.DRAINING, "this server is stopping; ask another one")
-        async with self.room(owner, self.settings.guest_image.session_memory):
-            yield
-
-    @contextlib.asynccontextmanager
-    async def room(self, owner: str, wanted: int) -> AsyncIterator[None]:
-        """Hold `wanted` bytes of the pod's memory free. 429 if they cannot be had."""
-        if self._guard is None:
-            yield
-            return
-        async with self._guard.room(owner, wanted):
+        async with self._ready().guard.room(owner, self.settings.guest_image.session_memory):
             yield
 
     async def _execute_once(self, registry: Registry, owner: str, request: ExecuteRequest, batch: Batch) -> CellReply:
-        options = self._bare_options(request.host_functions, CheckpointPolicy.OFF)
+        options = self._terms.bare_options(request.host_functions, CheckpointPolicy.OFF)
         if request.cacheable:
             found = self._cache.find(owner, batch, options)
             if found is not None:
@@ -354,23 +300,9 @@ class SandboxService:
             return session, False
         if not request.create:
             return registry.get(owner, session_id), False
-        options = self._bare_options(request.host_functions, CheckpointPolicy.CELL)
+        options = self._terms.bare_options(request.host_functions, CheckpointPolicy.CELL)
         async with self._room_for_session(owner):
             return await registry.create(owner, session_id, options), True
-
-    def _bare_options(self, host_functions: list[str] | None, checkpoint: CheckpointPolicy) -> SessionOptions:
-        settings = self.settings
-        policy = self._policy(checkpoint)
-        return SessionOptions(tuple(host_functions or ()), policy, settings.output_bytes, settings.memory_bytes)
-
-    def _observe_gauges(self, spawner: Spawner, registry: Registry) -> None:
-        """Gauges are read when they are asked for."""
-        metrics = self.metrics
-        metrics.queue.set_function(lambda: self.admission.queued)
-        metrics.spares.set_function(lambda: spawner.spares)
-        metrics.memory.set_function(registry.guest_memory)
-        for state in State:
-            metrics.sessions.labels(state.value).set_function(partial(registry.count, state))
 
 
 def _refuse_if_sealed(session: Session) -> None:

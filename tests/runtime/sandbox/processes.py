@@ -49,6 +49,11 @@ def peak_resident_bytes(pid: int) -> int:
     return int(status(pid)["VmHWM"].split()[0]) << 10
 
 
+def restart_peak(pid: int) -> None:
+    """Let `peak_resident_bytes` begin anew (proc_pid_clear_refs(5))."""
+    (PROC / str(pid) / "clear_refs").write_text("5")
+
+
 def zombies(pids: set[int]) -> set[int]:
     return {pid for pid in pids if status(pid).get("State", "").startswith("Z")}
 
