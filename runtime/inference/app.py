@@ -20,10 +20,12 @@ from runtime.inference.file_store import FileStore
 from runtime.inference.files_api import FilesApi
 from runtime.inference.hosting import Hosting
 from runtime.inference.models_api import ModelsApi
+from runtime.inference.presence import Presence
 from runtime.inference.records_api import RecordsApi
 from runtime.inference.replies import Pace
 from runtime.inference.run_archive import RunArchive
 from runtime.inference.run_catalog import RunCatalog
+from runtime.inference.run_keeper import RunKeeper
 from runtime.inference.runs_api import RunsApi
 from runtime.inference.settings import InferenceSettings
 from runtime.inference.storage import Storage
@@ -52,8 +54,10 @@ def build_server(
         engine.metrics.certificate_expiry.labels("server").set_function(tls.expires)
     limits = settings.limits_by_key
     admission = Admission(limits)
-    archive = RunArchive(storage)
-    hosting = Hosting(engine, archive, admission)
+    presence = Presence(storage, pace.beat)
+    archive = RunArchive(storage, presence, settings.storage_run_bytes)
+    keeper = RunKeeper(archive, is_on=settings.store_runs)
+    hosting = Hosting(engine, archive, keeper, admission)
     catalog = RunCatalog(hosting, archive)
     app = web.Application(
         middlewares=[
@@ -65,6 +69,7 @@ def build_server(
             encoding_middleware,
         ]
     )
+    app.cleanup_ctx.append(presence.while_serving)
     app.on_response_prepare.extend([set_request_id, set_rate_headers])
     stored_files = FileStore(storage, settings.storage_max_bytes, limits, engine.audit)
     chat, runs = ChatApi(settings, hosting, stored_files, pace), RunsApi(settings, hosting, stored_files, pace)
@@ -99,7 +104,7 @@ def build_server(
         port=settings.port,
         metrics_port=settings.metrics_port,
         tls=tls.following_context() if tls is not None else None,
-        drain=hosting.drain,
+        drain=lambda: hosting.drain(pace.drain),
         shutdown_timeout=SHUTDOWN_TIMEOUT,
         cancel_on_disconnect=True,
         on_listening=on_listening,

@@ -8,6 +8,7 @@
     │   │   ├── ModelNotFoundError   404 model_not_found
     │   │   ├── FileNotFoundHereError  404 file_not_found, or owner_lost: another process has or had it
     │   │   └── RunNotFoundError     404 run_not_found, or owner_lost
+    │   ├── RunElsewhereError        409 run_elsewhere: another process that shares the storage has it
     │   ├── MethodNotAllowedError    405 method_not_allowed
     │   ├── TooLargeError            413 too_large
     │   ├── StorageFullError         413 storage_full
@@ -103,6 +104,11 @@ class RunNotFoundError(NotFoundError):
     def __init__(self, message: str, param: str | None = None, *, is_elsewhere: bool = False) -> None:
         super().__init__(message, param)
         self.code = "owner_lost" if is_elsewhere else "run_not_found"
+
+
+class RunElsewhereError(RequestError):
+    status = 409
+    code = "run_elsewhere"
 
 
 class MethodNotAllowedError(RequestError):

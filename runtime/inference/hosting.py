@@ -7,9 +7,7 @@ A run that has ended stays here until it is stored.
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass
-from typing import Final
 
 from runtime.inference.admission import Admission
 from runtime.inference.budget import Limits
@@ -19,12 +17,7 @@ from runtime.inference.question import Question
 from runtime.inference.run import Caller
 from runtime.inference.run_archive import RunArchive
 from runtime.inference.run_handle import RunHandle
-
-HELD: Final = 60.0  # seconds that a finished run can still be joined
-DRAIN_TIMEOUT: Final = 20.0  # seconds; below the 30 that Kubernetes grants by default
-STORE_TIMEOUT: Final = 5.0  # seconds that what is being stored gets at the end
-
-log = logging.getLogger(__name__)
+from runtime.inference.run_keeper import HELD, RunKeeper
 
 
 @dataclass(frozen=True)
@@ -38,12 +31,12 @@ class RequestIdentity:
 class Hosting:
     """Owned by the application."""
 
-    def __init__(self, engine: Engine, archive: RunArchive, admission: Admission) -> None:
+    def __init__(self, engine: Engine, archive: RunArchive, keeper: RunKeeper, admission: Admission) -> None:
         self._engine = engine
         self._archive = archive
+        self._keeper = keeper
         self._admission = admission
         self._handles: dict[str, RunHandle] = {}
-        self._storing: set[asyncio.Task[None]] = set()
         self._joinable: dict[RequestIdentity, RunHandle] = {}
         self._draining = False
 
@@ -57,8 +50,19 @@ class Hosting:
         handle = RunHandle(self._engine, question, limits, caller, self._archive.new_id())
         self._handles[handle.id] = handle
         handle.task.add_done_callback(lambda _: self._admission.end_run(caller.key_name))
-        handle.task.add_done_callback(lambda _: self._begin_storing(handle))
+        self._keeper.keep(handle, lambda: self._forget(handle))
         return handle
+
+    async def leave_alone(self, handle: RunHandle) -> None:
+        """Let the run go on with nobody attending, once it can be found again also after a crash.
+
+        Raises StorageUnavailableError: it was cancelled."""
+        handle.go_on()
+        try:
+            await self._keeper.recorded(handle)
+        except StorageUnavailableError:
+            await handle.cancel()
+            raise
 
     def handles(self, owner: str | None) -> list[RunHandle]:
         """Runs that are not stored yet, of one key or (None) of all."""
@@ -69,7 +73,7 @@ class Hosting:
         return handle if handle is not None and owner in {None, handle.record.key_name} else None
 
     def offer(self, identity: RequestIdentity, handle: RunHandle) -> None:
-        """Let a repeat of this request join the run, until some time after its end."""
+        """Let a repeat of this request join the run, until HELD seconds after its end."""
         self._joinable[identity] = handle
 
         def forget() -> None:
@@ -89,30 +93,19 @@ class Hosting:
         self._engine.audit.run_joined(identity.key_name, handle.id)
         return handle
 
-    async def drain(self) -> None:
-        """No new runs; those under way get some time to finish, then they are cancelled. What ended is stored."""
+    async def drain(self, seconds: float) -> None:
+        """No new runs; those under way get `seconds` to finish, then they are cancelled. What ended is stored."""
         self._draining = True
         active = [handle for handle in self._handles.values() if not handle.task.done()]
         if active:
-            await asyncio.wait({handle.task for handle in active}, timeout=DRAIN_TIMEOUT)
+            await asyncio.wait({handle.task for handle in active}, timeout=seconds)
             reason = DrainingError("the service is shutting down; ask again")
             await asyncio.gather(*(handle.cancel(reason) for handle in active))
-        await asyncio.sleep(0)  # callbacks of tasks that are done just now begin to store them
-        if self._storing:
-            await asyncio.wait(self._storing, timeout=STORE_TIMEOUT)
+        await self._keeper.close()
+
+    def _forget(self, handle: RunHandle) -> None:
+        del self._handles[handle.id]
 
     @property
     def draining(self) -> bool:
         return self._draining
-
-    def _begin_storing(self, handle: RunHandle) -> None:
-        task = asyncio.create_task(self._store(handle))
-        self._storing.add(task)
-        task.add_done_callback(self._storing.discard)
-
-    async def _store(self, handle: RunHandle) -> None:
-        try:
-            await self._archive.save(handle.record.detail(), handle.log.compressed())
-        except StorageUnavailableError:
-            log.exception("a finished run could not be stored", extra={"run_id": handle.id})
-        del self._handles[handle.id]

@@ -30,6 +30,8 @@ from runtime.inference.usage import Usage
 
 MAX_RETRIES: Final = 3
 CALL_TIMEOUT: Final = 600.0  # seconds without a byte; the run's deadline is usually nearer
+REDACTED: Final = "[the endpoint's key]"
+_SECRET_CHARACTERS: Final = 8  # shorter keys are words that a text may well have
 _CONNECT_TIMEOUT: Final = 10.0
 _NOT_WORTH_A_RETRY: Final = frozenset({400, 401, 403, 404, 422})
 
@@ -117,7 +119,7 @@ class Models:
             ):
                 try:
                     reply = await endpoint.complete(model, [_as_param(message) for message in messages])
-                    completion = _read_reply(reply, model, self._settings.prices)
+                    completion = _read_reply(reply, endpoint.redact, model, self._settings.prices)
                 except openai.OpenAIError as error:
                     _log_failure(error, model, role)
                     raise
@@ -156,6 +158,12 @@ class _Endpoint:
     async def complete(self, model: str, messages: Iterable[ChatCompletionMessageParam]) -> ChatCompletion:
         return await self._client.chat.completions.create(model=model, messages=messages, extra_headers=self._headers)
 
+    def redact(self, text: str) -> str:
+        """An endpoint may say anything, also the key that it was sent (a gateway that echoes requests does). That would
+        come into code, answers and stored trajectories."""
+        key = self._client.api_key
+        return text.replace(key, REDACTED) if len(key) >= _SECRET_CHARACTERS else text
+
     async def close(self) -> None:
         await self._client.close()
 
@@ -180,7 +188,7 @@ def _as_param(message: Message) -> ChatCompletionMessageParam:
     return {"role": "user", "content": message["content"]}
 
 
-def _read_reply(reply: object, model: str, prices: Prices) -> Completion:
+def _read_reply(reply: object, redact: Callable[[str], str], model: str, prices: Prices) -> Completion:
     """The SDK does not check what an endpoint sends, so the reply may be anything. Lone surrogates, which JSON allows,
     have no UTF-8 form."""
     if not isinstance(reply, ChatCompletion) or not reply.choices or not reply.choices[0].message:
@@ -189,7 +197,7 @@ def _read_reply(reply: object, model: str, prices: Prices) -> Completion:
     usage = reply.usage
     prompt_tokens, completion_tokens = (usage.prompt_tokens or 0, usage.completion_tokens or 0) if usage else (0, 0)
     return Completion(
-        text=content.encode("utf-8", "replace").decode("utf-8"),
+        text=redact(content.encode("utf-8", "replace").decode("utf-8")),
         usage=Usage(
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
-from runtime.inference.errors import RunNotFoundError
+from runtime.inference.errors import RunElsewhereError, RunNotFoundError
 from runtime.inference.event_log import read_compressed
-from runtime.inference.events import TrajectoryEvent
+from runtime.inference.events import RunFailed, TrajectoryEvent
 from runtime.inference.hosting import Hosting
-from runtime.inference.run_archive import ArchivedRun, RunArchive
+from runtime.inference.run_archive import INTERRUPTED, ArchivedRun, RunArchive
 from runtime.inference.run_handle import RunHandle
 from runtime.inference.run_record import RunDetail, RunStatus, RunSummary
 from runtime.inference.storage import ID_LENGTH, TOKEN_LENGTH
@@ -39,8 +40,9 @@ class RunCatalog:
 
     async def page(self, owner: str | None, limit: int, after: str | None, status: RunStatus | None) -> Page:
         """Newest first, those older than the run `after`. Raises RunNotFoundError for an `after` that is not there."""
+        here = {handle.id: handle for handle in self._hosting.handles(owner)}  # first: what ends meanwhile is in both
         known: dict[str, RunHandle | ArchivedRun] = {run.id: run for run in await self._archive.runs(owner)}
-        known.update({handle.id: handle for handle in self._hosting.handles(owner)})
+        known.update(here)
         if after is not None and after not in known:
             raise self._not_found(after, "after")
         ids = sorted((run_id for run_id in known if after is None or run_id < after), reverse=True)
@@ -57,10 +59,12 @@ class RunCatalog:
         return detail
 
     async def cancel(self, owner: str | None, run_id: str) -> RunDetail:
-        """Its detail, once it has ended. One that had ended before stays as it was."""
+        """Its detail, once it has ended. One that had ended before stays as it was. Raises RunElsewhereError."""
         found = await self._find(owner, run_id)
         if isinstance(found, RunHandle):
             await found.cancel()
+        elif found.status is RunStatus.RUNNING:
+            raise RunElsewhereError(f"the run {run_id} goes on in another process of this service; ask that one")
         return await self.detail(owner, run_id)
 
     async def follow(
@@ -70,10 +74,25 @@ class RunCatalog:
         found = await self._find(owner, run_id)
         if isinstance(found, RunHandle):
             return found.log.follow(after, patience)
-        content = await self._archive.events(found)
-        if content is None:
-            raise self._not_found(run_id)
-        return _replay(content, after)
+        return self._follow_archived(owner, found, after, patience)
+
+    async def _follow_archived(
+        self, owner: str | None, run: ArchivedRun, after: int, patience: float
+    ) -> AsyncIterator[TrajectoryEvent | None]:
+        """One that goes on in another process is waited for: its events are there when it has ended."""
+        while run.status is RunStatus.RUNNING:
+            await asyncio.sleep(patience)
+            yield None
+            found = await self._archive.find(owner, run.id)
+            if found is None:
+                return
+            run = found
+        content = await self._archive.events(run)
+        if content is not None:
+            for event in await asyncio.to_thread(lambda: list(read_compressed(content, after))):
+                yield event
+        elif after < 0:
+            yield RunFailed(run_id=run.id, seq=0, at=time.time(), error=INTERRUPTED)
 
     async def _find(self, owner: str | None, run_id: str) -> RunHandle | ArchivedRun:
         handle = self._hosting.find(owner, run_id)
@@ -101,8 +120,3 @@ class RunCatalog:
 
 def _status(run: RunHandle | ArchivedRun) -> RunStatus:
     return run.record.status if isinstance(run, RunHandle) else run.status
-
-
-async def _replay(content: bytes, after: int) -> AsyncIterator[TrajectoryEvent]:
-    for event in await asyncio.to_thread(lambda: list(read_compressed(content, after))):
-        yield event

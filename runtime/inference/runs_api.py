@@ -51,7 +51,7 @@ class RunsApi:
         else:
             handle = start_or_join(self._hosting, request, parsed.digest, parsed.question, limits)
         if asked.background:
-            handle.go_on()
+            await self._hosting.leave_alone(handle)
         if asked.stream:
             return await self._stream(request, handle)
         if asked.background:

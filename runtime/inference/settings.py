@@ -26,6 +26,7 @@ session's default memory is 256 MiB, so nothing larger could be held anyway."""
 STORAGE_SCHEMES: Final = ("file://", "s3://", "gs://", "az://")
 DEFAULT_STORAGE_BYTES: Final = 512 * 1024 * 1024
 """With one upload of the largest size in progress, that fits a pod's scratch folder of 1 GiB."""
+DEFAULT_RUN_BYTES: Final = 128 * 1024 * 1024
 
 
 class InferenceSettings(SignalSettings):
@@ -99,6 +100,12 @@ class InferenceSettings(SignalSettings):
         ge=0,
         allow_inf_nan=False,
         description="a run waits so long for a pool without pods, and the service is ready without one; 0: 503 at once",
+    )
+    store_runs: bool = Field(
+        True, description="keep finished runs with their trajectories; false: they are there for a minute"
+    )
+    storage_run_bytes: int = Field(
+        DEFAULT_RUN_BYTES, ge=1, description="stored runs of all keys together; beyond it the oldest are deleted"
     )
     admin_keys: str | None = Field(
         None, description="names of keys that see the runs of all keys, comma-separated; unset: every key sees its own"
