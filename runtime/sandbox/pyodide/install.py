@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -30,33 +30,38 @@ FOLDER_MODE: Final = 0o755  # sessions read it under a uid of their own
 
 
 def install(folder: Path) -> Path:
-    """FOLDER/pyodide-VERSION, installed first if it is not there. Two runs at once install once. InstallationError."""
-    target = folder / folder_name()
+    """FOLDER/pyodide-VERSION, installed first if it is not there. InstallationError."""
+    return install_npm(HERE, folder / folder_name(), _compile_stdlib)
+
+
+def install_npm(manifests: Path, target: Path, finish: Callable[[Path], None] = lambda _: None) -> Path:
+    """`target` with `node_modules` by the lock in `manifests`, installed first if it is not there. `finish` is called
+    with that folder before it is in place. Two runs at once install once. InstallationError."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / f".{folder_name()}.lock"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(target.with_name(f".{target.name}.lock")):
             if not target.is_dir():
-                _install_anew(target)
+                _install_anew(manifests, target, finish)
     except OSError as error:
         raise InstallationError(f"{target} could not be written: {error}") from error
     return target
 
 
-def _install_anew(target: Path) -> None:
+def _install_anew(manifests: Path, target: Path, finish: Callable[[Path], None]) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as name:
         unfinished = Path(name) / "package"
         unfinished.mkdir(mode=FOLDER_MODE)
         for manifest in MANIFESTS:
-            shutil.copy(HERE / manifest, unfinished)
+            shutil.copy(manifests / manifest, unfinished)
         _run_npm(unfinished)
-        _compile_stdlib(unfinished / "node_modules")
+        finish(unfinished / "node_modules")
         unfinished.rename(target)
 
 
 def _run_npm(folder: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
-        raise InstallationError("the npm package pyodide is installed by `npm`, which is not on PATH: install Node")
+        raise InstallationError("packages are installed by `npm`, which is not on PATH: install Node")
     _run("`npm ci`", [npm, *NPM_ARGUMENTS], folder)
 
 

@@ -56,12 +56,12 @@ def folder_name() -> str:
     return f"{PACKAGE}-{wanted_version()}"
 
 
-def find_node() -> Path:
+def find_node(wanted_by: str = "guest image pyodide") -> Path:
     """The executable that PATH leads to. InstallationError if there is none, or if it is too old."""
     found = shutil.which("node")
     if found is None:
         raise InstallationError(
-            f"guest image pyodide needs Node {OLDEST_NODE} or newer, and there is no `node` on PATH: install it"
+            f"{wanted_by} needs Node {OLDEST_NODE} or newer, and there is no `node` on PATH: install it"
         )
     node = Path(found).resolve()
     try:
@@ -69,11 +69,11 @@ def find_node() -> Path:
             [node, "--version"], capture_output=True, text=True, timeout=NODE_SECONDS, check=True
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise InstallationError(f"guest image pyodide: {node} does not run: {error}") from error
+        raise InstallationError(f"{wanted_by}: {node} does not run: {error}") from error
     version = re.match(r"v(\d+)\.", answer.stdout)
     if version is None or int(version.group(1)) < OLDEST_NODE:
         raise InstallationError(
-            f"guest image pyodide needs Node {OLDEST_NODE} or newer; {node} is {answer.stdout.strip()}: update it"
+            f"{wanted_by} needs Node {OLDEST_NODE} or newer; {node} is {answer.stdout.strip()}: update it"
         )
     return node
 

@@ -14,10 +14,10 @@ import pytest
 from runtime.inference.events import ChildStarted, RunCompleted
 from runtime.inference.settings import InferenceSettings
 from tests.runtime.inference.asking import failure, repl, run
+from tests.runtime.inference.metrics_page import until_ended
 from tests.runtime.inference.sandbox_process import SandboxProcess
 from tests.runtime.inference.scripted_model import QUESTION, Hang, Recorded, Reply, ScriptedModel
 from tests.runtime.inference.service import SERVED_MODEL, Service
-from tests.runtime.inference.test_cancel import until_ended
 from tests.runtime.inference.test_recursion import PRICES, served
 
 HALF = "answer['content'] = 'half'\n"

@@ -14,6 +14,7 @@ import pytest
 
 from runtime.inference.key_limits import KeyLimits
 from runtime.inference.settings import InferenceSettings
+from tests.runtime.inference.metrics_page import until_metrics
 from tests.runtime.inference.scripted_model import Gate, Hang, ScriptedModel
 from tests.runtime.inference.service import API_KEY, SERVED_MODEL, Service, run_service, write_keys
 
@@ -85,19 +86,6 @@ async def test_request_beyond_the_minute_is_429_for_that_key_only(
     assert len(model.root_calls) == 2
 
 
-async def test_sdk_waits_as_it_is_told_and_its_retry_passes(
-    settings: InferenceSettings, model: ScriptedModel, tmp_path: Path
-) -> None:
-    model.enqueue(*["FINAL(42)"] * 500)
-    async with limited(settings, tmp_path, requests_per_minute=30) as service, service.openai(max_retries=5) as client:
-        retries = 0
-        while retries == 0:
-            done = await client.chat.completions.with_raw_response.create(model=SERVED_MODEL, messages=QUESTION)
-            retries = done.retries_taken
-            assert done.status_code == 200
-        assert await service.metric("rlm_refused_requests_total", code="rate_limit_exceeded") == retries
-
-
 async def test_run_beyond_those_in_progress_is_429_and_passes_when_one_ended(
     settings: InferenceSettings, model: ScriptedModel, tmp_path: Path
 ) -> None:
@@ -136,6 +124,21 @@ async def test_retry_that_joins_the_run_in_progress_is_not_refused_for_it(
             async with await asked as response:
                 assert (await response.json())["answer"] == "42"
     assert len(model.root_calls) == 1
+
+
+async def test_run_that_has_to_wait_for_another_passes_by_the_sdks_retries(
+    settings: InferenceSettings, model: ScriptedModel, tmp_path: Path
+) -> None:
+    gate = asyncio.Event()
+    model.enqueue(Gate(gate, "FINAL(1)"), "FINAL(2)")
+    other: Any = [{"role": "user", "content": "How few?"}]  # equal questions would be taken for one and its retry
+    async with limited(settings, tmp_path, concurrent_runs=1) as service, service.openai(max_retries=9) as client:
+        first = asyncio.create_task(client.chat.completions.create(model=SERVED_MODEL, messages=QUESTION))
+        await model.until(lambda scripted: len(scripted.root_calls) == 1)
+        second = asyncio.create_task(client.chat.completions.create(model=SERVED_MODEL, messages=other))
+        await until_metrics(service, service.url, **{'rlm_refused_requests_total{code="rate_limit_exceeded"}': 1})
+        gate.set()
+        assert [(await asked).choices[0].message.content for asked in (first, second)] == ["1", "2"]
 
 
 async def test_dropped_run_gives_its_place_back(

@@ -21,6 +21,7 @@ from runtime.inference.events import (
 from runtime.inference.settings import InferenceSettings
 from runtime.wire import Status
 from tests.runtime.inference.asking import answer, failure, repl, run
+from tests.runtime.inference.metrics_page import until_ended
 from tests.runtime.inference.sandbox_process import SandboxProcess
 from tests.runtime.inference.scripted_model import (
     COMPLETION_TOKENS,
@@ -31,7 +32,7 @@ from tests.runtime.inference.scripted_model import (
     ScriptedModel,
 )
 from tests.runtime.inference.service import API_KEY, Service, run_service, write_keys
-from tests.runtime.inference.test_cancel import streaming, until_ended
+from tests.runtime.inference.test_cancel import streaming
 
 PRICES = {"root-model": {"input": 1.0, "output": 10.0}, "sub-model": {"input": 2.0, "output": 20.0}}
 
