@@ -20,7 +20,7 @@ from runtime.inference.sandbox_tls import open_sandbox_tls
 from runtime.inference.sandbox_watch import SandboxWatch
 from runtime.inference.session import Sandbox
 from runtime.inference.settings import InferenceSettings
-from runtime.inference.tracing import Tracing
+from runtime.inference.tracing import Tracing, outgoing_headers
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ async def open_engine(settings: InferenceSettings, metrics: Metrics) -> AsyncIte
         settings.wasm_api_key_file,
         patience=settings.timeout_seconds,
         tls=tls.following_context() if tls is not None else None,
+        headers=outgoing_headers,
     )
     watch = SandboxWatch(client)
     watching = asyncio.create_task(watch.run())

@@ -77,12 +77,14 @@ class SandboxClient:
         key_file: Path | None = None,
         patience: float = TIMEOUT_MARGIN,
         tls: ssl.SSLContext | None = None,
+        headers: Callable[[], dict[str, str]] = dict,
     ) -> None:
         """`urls`: the base address of the pool's service, or of each of its servers, separated by commas. `patience`:
-        seconds to keep asking a pool that is busy. `tls` None: the system's authorities are trusted."""
+        seconds to keep asking a pool that is busy. `tls` None: the system's authorities are trusted. `headers`: what
+        each request says besides, asked for in the context of who makes it."""
         self._servers = Servers(urls)
         self._patience = patience
-        self._http = SandboxHttp(key_file, tls)
+        self._http = SandboxHttp(key_file, tls, headers)
 
     async def close(self) -> None:
         await self._http.close()

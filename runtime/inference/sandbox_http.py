@@ -9,7 +9,7 @@ import asyncio
 import io
 import math
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -26,7 +26,6 @@ from runtime.inference.errors import (
     SessionLostError,
 )
 from runtime.inference.sandbox_tls import explain
-from runtime.inference.tracing import outgoing_headers
 from runtime.wire import ErrorBody, ErrorCode
 
 CONNECT_TIMEOUT: Final = 5.0
@@ -50,8 +49,12 @@ BodyT = TypeVar("BodyT", bound=BaseModel)
 class SandboxHttp:
     """Make it inside a running event loop; `close` it at the end."""
 
-    def __init__(self, key_file: Path | None, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, key_file: Path | None, tls: ssl.SSLContext | None, headers: Callable[[], dict[str, str]] = dict
+    ) -> None:
+        """`headers`: what every request says besides, of whoever asks."""
         self._key_file = key_file
+        self._headers = headers
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE, ssl=True if tls is None else tls)
         )
@@ -75,7 +78,7 @@ class SandboxHttp:
                 method,
                 url + path,
                 data=data,
-                headers={**outgoing_headers(), **(headers or {}), **await self._authorization()},
+                headers={**self._headers(), **(headers or {}), **await self._authorization()},
                 timeout=aiohttp.ClientTimeout(total=within, connect=CONNECT_TIMEOUT),
                 allow_redirects=False,
             ) as response:
