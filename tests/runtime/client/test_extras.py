@@ -35,7 +35,12 @@ def test_remote_repl_needs_neither_the_inference_plane_nor_a_library_to_plug_int
 
 @pytest.mark.parametrize(
     ("name", "absent", "extra"),
-    [("RLM_REPL", "openai", "inference"), ("SandboxREPL", "rlm", "rlms"), ("SandboxRLM", "rlm", "rlms")],
+    [
+        ("RLM_REPL", "openai", "inference"),
+        ("SandboxREPL", "rlm", "rlms"),
+        ("SandboxRLM", "rlm", "rlms"),
+        ("SandboxInterpreter", "dspy", "dspy"),
+    ],
 )
 def test_name_whose_package_is_missing_says_what_to_install(name: str, absent: str, extra: str) -> None:
     said = run_without({absent}, f"from runtime.client import {name}")
