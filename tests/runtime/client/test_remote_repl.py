@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -87,3 +89,31 @@ def test_default_address_is_the_clusters_service(monkeypatch: pytest.MonkeyPatch
     repl = RemoteREPLEnv()
     assert repl.url == "http://wasm-repl-service:8000"
     repl.close()
+
+
+def test_sandbox_that_stops_answering_is_given_up_five_seconds_after_the_timeout(in_cluster: SandboxProcess) -> None:
+    with RemoteREPLEnv(timeout=0.5) as repl:
+        repl.code_execution("x = 1")
+        in_cluster.process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(SandboxUnavailableError, match=r"did not answer POST /execute within 5\.5 s"):
+                repl.code_execution("x = 2")
+        finally:
+            in_cluster.process.send_signal(signal.SIGCONT)
+
+
+def test_failed_start_is_tried_again_at_the_next_call(sandbox: SandboxProcess, tmp_path: Path) -> None:
+    key_file = tmp_path / "key"
+    with RemoteREPLEnv(sandbox.url, api_key_file=key_file) as repl:
+        with pytest.raises(SandboxUnavailableError, match="WASM_API_KEY_FILE"):
+            repl.code_execution("1")
+        key_file.write_text(sandbox.key_file.read_text())
+        assert repl.code_execution("print(1)").stdout == "1\n"
+
+
+def test_closed_object_says_so(in_cluster: SandboxProcess) -> None:
+    repl = RemoteREPLEnv()
+    repl.close()
+    repl.close()
+    with pytest.raises(RuntimeError, match="this session is closed"):
+        repl.code_execution("1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import trustme
 
 from runtime.client import RLM_REPL, RemoteREPLEnv
 from runtime.inference.errors import SandboxUnavailableError
+from tests.locked_environment import install_environment
 from tests.runtime.certificates import contents, issue, mount
 from tests.runtime.inference.sandbox_process import SandboxProcess, run_sandbox
 from tests.runtime.inference.scripted_model import ScriptedModel
@@ -71,3 +74,21 @@ def test_a_folder_without_certificates_is_an_error_before_anything_is_sent(
 ) -> None:
     with pytest.raises(ValueError, match=r"WASM_TLS_DIR: .*: neither ca\.crt nor tls\.crt is there"):
         RemoteREPLEnv(secured.url, tls_dir=tmp_path)
+
+
+def test_adapters_use_the_certificate_of_the_environment_too(secured: SandboxProcess, ours: Path) -> None:
+    code = (
+        "from runtime.client import SandboxInterpreter, SandboxREPL\n"
+        "with SandboxREPL(context_payload='a') as repl, SandboxInterpreter() as interpreter:\n"
+        "    print(repl.execute_code('print(context)').stdout + interpreter('6 * 7', {'b': 1}).__str__())\n"
+    )
+    access = {"WASM_SERVICE_URL": secured.url, "WASM_API_KEY_FILE": str(secured.key_file), "WASM_TLS_DIR": str(ours)}
+    ran = subprocess.run(
+        [install_environment("adapters") / "bin" / "python", "-c", code],
+        env={**os.environ, **access, "PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ran.stdout == "a\n42\n", ran.stderr

@@ -1,0 +1,27 @@
+"""The stack as an OpenAI endpoint for any context length. Reads STACK_URL (with /v1) and STACK_KEY."""
+
+import os
+
+from openai import OpenAI
+
+client = OpenAI(base_url=os.environ["STACK_URL"], api_key=os.environ["STACK_KEY"])
+model = client.models.list().data[0].id
+haystack = "grass\n" * 50_000
+text = f"{haystack}The magic number for amber-fox is 7261940.\n{haystack}"
+question = {"type": "text", "text": "What is the magic number for amber-fox?"}
+
+# The context in the message itself; any part beyond 8,000 characters is context, not question.
+reply = client.chat.completions.create(
+    model=model, messages=[{"role": "user", "content": [{"type": "text", "text": text}, question]}]
+)
+print(reply.choices[0].message.content, f"({reply.usage.total_tokens:,} tokens for {len(text):,} characters)")
+
+# Upload once, ask many times; streamed.
+uploaded = client.files.create(file=("meadow.txt", text.encode()), purpose="user_data")
+stream = client.chat.completions.create(
+    model=model,
+    messages=[{"role": "user", "content": [{"type": "file", "file": {"file_id": uploaded.id}}, question]}],
+    stream=True,
+)
+print("".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices))
+client.files.delete(uploaded.id)
