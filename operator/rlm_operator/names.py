@@ -74,6 +74,11 @@ def pool_url(pool: str, namespace: str) -> str:
     return f"http://{pool_workload(pool)}.{namespace}.svc:{API_PORT}"
 
 
+def pool_pods_url(pool: str, namespace: str) -> str:
+    """Address of a pool for who finds its pods by name, and keeps to one for each session."""
+    return f"http://{pool_pods_service(pool)}.{namespace}.svc:{API_PORT}"
+
+
 def selector_labels(component: str, instance: str) -> dict[str, str]:
     """Labels that Deployments, Services, PDBs and spread constraints select pods by; they never change."""
     return {

@@ -9,9 +9,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 
 from runtime.audit import open_audit_log
 from runtime.inference.audit import Audit
+from runtime.inference.breaker import BreakerState
 from runtime.inference.child_slots import ChildSlots
 from runtime.inference.llm import Models
 from runtime.inference.metrics import Metrics
@@ -47,6 +49,8 @@ async def open_engine(settings: InferenceSettings, metrics: Metrics) -> AsyncIte
         tls=tls.following_context() if tls is not None else None,
         headers=outgoing_headers,
     )
+    for state in BreakerState:
+        metrics.sandbox_servers.labels(state.value).set_function(partial(client.count_servers, state))
     watch = SandboxWatch(client)
     watching = asyncio.create_task(watch.run())
     try:

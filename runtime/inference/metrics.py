@@ -69,6 +69,12 @@ class Metrics:
             ["state"],
             registry=self.registry,
         )
+        self.sandbox_servers = Gauge(
+            "rlm_sandbox_servers",
+            "Servers of the sandbox pool that this process knows, by the state of their circuit breakers.",
+            ["state"],
+            registry=self.registry,
+        )
         self.recoveries = Counter(
             "rlm_session_recoveries_total",
             "Sessions that were lost during a run, by what came of rebuilding them.",

@@ -23,13 +23,16 @@ from typing import Final, Generic, TypeVar
 import aiohttp
 from pydantic import BaseModel
 
+from runtime.inference.breaker import BreakerState
 from runtime.inference.errors import (
     AnswerTooLargeError,
     SandboxBusyError,
+    SandboxRefusedError,
     SandboxUnavailableError,
     SandboxUnreachableError,
     SessionLostError,
 )
+from runtime.inference.sandbox_discovery import INTERVAL, Discovery, Resolve, resolve_host
 from runtime.inference.sandbox_http import SandboxHttp, parse_body
 from runtime.inference.sandbox_servers import Server, Servers
 from runtime.wire import (
@@ -78,16 +81,29 @@ class SandboxClient:
         patience: float = TIMEOUT_MARGIN,
         tls: ssl.SSLContext | None = None,
         headers: Callable[[], dict[str, str]] = dict,
+        resolve: Resolve = resolve_host,
+        interval: float = INTERVAL,
     ) -> None:
         """`urls`: the base address of the pool's service, or of each of its servers, separated by commas. `patience`:
         seconds to keep asking a pool that is busy. `tls` None: the system's authorities are trusted. `headers`: what
-        each request says besides, asked for in the context of who makes it."""
+        each request says besides, asked for in the context of who makes it. `interval`: in seconds, after which names
+        are resolved again."""
         self._servers = Servers(urls)
         self._patience = patience
         self._http = SandboxHttp(key_file, tls, headers)
+        self._discovery = Discovery(self._servers, resolve, interval)
 
     async def close(self) -> None:
+        await self._discovery.close()
         await self._http.close()
+
+    def holder_of(self, session_id: str) -> str | None:
+        """The address of the server that has the session, as far as this client knows."""
+        holder = self._servers.holding(session_id)
+        return None if holder is None else holder.url
+
+    def count_servers(self, state: BreakerState) -> int:
+        return self._servers.count(state)
 
     async def create_session(self, request: SessionRequest) -> SessionReply:
         reply, server = await self._place(_Asked(SessionReply, "/sessions", request))
@@ -170,13 +186,16 @@ class SandboxClient:
             return parse_body(SessionInfo, await response.read())
 
     async def touch(self, ids: Iterable[str]) -> TouchReply:
-        """Renew suspended sessions, so that they wait on. Every server is asked, so that its load is known; one that is
-        away is left out as long as another answers."""
-        shares: dict[Server, list[str]] = {server: [] for server in self._servers.all}
+        """Renew suspended sessions, so that they wait on. Every server is asked, so that its load is known, and a half
+        open breaker closes; one that is away is left out as long as another answers."""
+        await self._discovery.refresh()
+        every = self._servers.all
+        asked = [server for server in every if server.may_be_tried] or every
+        shares: dict[Server, list[str]] = {server: [] for server in asked}
         unknown: list[str] = []
         for session_id in ids:
             holder = self._servers.holding(session_id)
-            (unknown if holder is None else shares[holder]).append(session_id)
+            (unknown if holder is None else shares.setdefault(holder, [])).append(session_id)
         replies = await asyncio.gather(*(self._touch(*share) for share in shares.items()), return_exceptions=True)
         answered = [reply for reply in replies if isinstance(reply, TouchReply)]
         for reply, share in zip(replies, shares.values(), strict=True):
@@ -198,13 +217,17 @@ class SandboxClient:
         busy for as long as the client has patience, SandboxUnreachableError when none is there."""
 
         async def place() -> tuple[BodyT, Server]:
+            await self._discovery.refresh()
             tried: dict[Server, SandboxUnavailableError] = {}
             while (server := self._servers.choose(tried)) is not None:
                 try:
                     return await self._send(server, asked), server
-                except (SandboxBusyError, SandboxUnreachableError) as error:
+                except SandboxBusyError as error:
                     server.avoid()
                     tried[server] = error
+                except SandboxUnreachableError as error:
+                    tried[server] = error
+                    await self._discovery.refresh(impatient=True)
             busy = [error for error in tried.values() if isinstance(error, SandboxBusyError)]
             raise min(busy, key=lambda error: error.wait) if busy else next(iter(tried.values()))
 
@@ -258,9 +281,17 @@ class SandboxClient:
         headers: dict[str, str] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         with server.asked():
-            async with self._http.request(server.url, method, path, within, data, headers) as response:
-                server.note_load(response.headers.get(LOAD_HEADER))
-                yield response
+            try:
+                async with self._http.request(server, method, path, within, data, headers) as response:
+                    server.breaker.answered()
+                    server.note_load(response.headers.get(LOAD_HEADER))
+                    yield response
+            except SandboxUnreachableError:
+                server.breaker.failed()
+                raise
+            except (SandboxBusyError, SandboxRefusedError, SessionLostError):
+                server.breaker.answered()
+                raise
 
     def _holder(self, session_id: str) -> Server:
         holder = self._servers.holding(session_id)

@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 
 import aiohttp
 from pydantic import BaseModel, ValidationError
+from yarl import URL
 
 from runtime.inference.errors import (
     SandboxBusyError,
@@ -25,6 +26,7 @@ from runtime.inference.errors import (
     SandboxUnreachableError,
     SessionLostError,
 )
+from runtime.inference.sandbox_servers import Server
 from runtime.inference.sandbox_tls import explain
 from runtime.wire import ErrorBody, ErrorCode
 
@@ -65,22 +67,25 @@ class SandboxHttp:
     @asynccontextmanager
     async def request(
         self,
-        url: str,
+        server: Server,
         method: str,
         path: str,
         within: float,
         data: io.BytesIO | None = None,
         headers: dict[str, str] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """`url`: the server's base address. `within`: seconds for the whole exchange."""
+        """`within`: seconds for the whole exchange. A server that was found by a name is still asked by that name."""
+        url, name = server.url, None if server.found_by is None else URL(server.found_by)
+        host = {} if name is None else {"Host": name.authority}
         try:
             async with self._http.request(
                 method,
                 url + path,
                 data=data,
-                headers={**self._headers(), **(headers or {}), **await self._authorization()},
+                headers={**host, **self._headers(), **(headers or {}), **await self._authorization()},
                 timeout=aiohttp.ClientTimeout(total=within, connect=CONNECT_TIMEOUT),
                 allow_redirects=False,
+                server_hostname=None if name is None else name.host,
             ) as response:
                 if response.status >= HTTPStatus.MULTIPLE_CHOICES:
                     raise _build_refusal(response.status, response.headers.get("Retry-After"), await response.read())
@@ -88,7 +93,7 @@ class SandboxHttp:
         except aiohttp.ConnectionTimeoutError as error:
             raise SandboxUnreachableError(_unreachable(url, error)) from error
         except TimeoutError as error:
-            raise SandboxUnavailableError(
+            raise SandboxUnreachableError(
                 f"the sandbox at {url} did not answer {method} {path} within {within:g} s"
             ) from error
         except (aiohttp.ClientError, OSError) as error:

@@ -94,7 +94,7 @@ def test_keys_are_mounted_as_files_and_named_by_variables() -> None:
         "RLM_HOST": "",
         "RLM_PORT": "8000",
         "RLM_METRICS_PORT": "9090",
-        "WASM_SERVICE_URL": "http://demo-wasm.team.svc:8000",
+        "WASM_SERVICE_URL": "http://demo-wasm-pods.team.svc:8000",
         "RLM_API_KEYS_DIR": "/etc/rlm/api-keys",
         "RLM_MODEL_API_KEY_FILE": "/etc/rlm/llm/api-key",
         "RLM_SUB_MODEL_API_KEY_FILE": "/etc/rlm/sub-llm/api-key",

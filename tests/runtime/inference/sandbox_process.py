@@ -69,8 +69,8 @@ def _wait_ready(process: subprocess.Popen[str], log: Path) -> str:
         if process.poll() is not None:
             raise AssertionError(f"the sandbox ended with status {process.returncode}:\n{text}")
         for record in (json.loads(line) for line in text.splitlines() if '"listening"' in line):
-            if _is_ready(f"http://127.0.0.1:{record['metrics_port']}"):
-                return f"{'https' if record['tls'] else 'http'}://127.0.0.1:{record['port']}"
+            if _is_ready(f"http://{record['host']}:{record['metrics_port']}"):
+                return f"{'https' if record['tls'] else 'http'}://{record['host']}:{record['port']}"
         time.sleep(0.05)
     raise AssertionError(f"the sandbox was not ready within {START_DEADLINE:g} s:\n{text}")
 

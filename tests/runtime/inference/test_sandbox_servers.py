@@ -58,6 +58,25 @@ def test_a_server_that_failed_is_chosen_last() -> None:
     a.avoid()
     assert chosen(servers) == b.url
     assert chosen(servers, b) == a.url
+    b.breaker.failed()
+    assert chosen(servers) == a.url
+    assert chosen(servers, a) == b.url
+
+
+def test_a_name_stands_for_its_addresses_and_what_is_known_of_them_stays() -> None:
+    servers = Servers("http://pool:1,http://b:2")
+    pool, b = servers.all
+    assert servers.follow("http://pool:1", ["http://10.0.0.1:1", "http://10.0.0.2:1"])
+    first, second, same = servers.all
+    assert (same, pool in servers.all) == (b, False)
+    assert (first.url, first.found_by) == ("http://10.0.0.1:1", "http://pool:1")
+    servers.hold("session", first)
+    assert not servers.follow("http://pool:1", ["http://10.0.0.2:1", "http://10.0.0.1:1"])
+    assert servers.follow("http://pool:1", ["http://10.0.0.2:1"])
+    assert servers.all == (second, b)
+    assert servers.holding("session") is first
+    assert servers.follow("http://pool:1", [])
+    assert [server.url for server in servers.all] == ["http://pool:1", "http://b:2"]
 
 
 @pytest.mark.parametrize("header", [None, "", "running=x;queued=0", "running=1", ";;=;", "running=1;queued"])
