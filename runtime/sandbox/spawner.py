@@ -22,7 +22,7 @@ from runtime.sandbox.process import SessionProcess
 from runtime.sandbox.seccomp import build_filter
 from runtime.sandbox.usage import resident_bytes
 
-REFILL_DELAY_SECONDS: Final = 0.004  # so that a new spare does not race the first cell of the one just taken
+REFILL_DELAY_SECONDS: Final = 0.01  # so that a new spare does not race the first cell of the one just taken
 START_TIMEOUT_SECONDS: Final = 60.0
 TAKE_ATTEMPTS: Final = 3  # a process may be killed just before it is taken
 FIRST_RESTART_SECONDS: Final = 0.2

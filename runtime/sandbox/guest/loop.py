@@ -44,7 +44,8 @@ def begin(options):
 def warm(_):
     """Fresh randomness for this process, and the pages of a first cell touched before a client waits for them."""
     reseed()
-    run({"code": "1", "cell": 0, "locals": "summary", "prelude": False})
+    begin({"output": session.stdout.cap, "host_functions": [], "seed": None})
+    run({"code": "_ = 1\ndel _\n1", "cell": 0, "locals": "summary", "prelude": False})
     linecache.cache.pop("<cell 0>", None)
     return touch({})
 
