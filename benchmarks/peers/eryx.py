@@ -59,6 +59,7 @@ class EryxSession(Session):
 
 class EryxPeer(Peer):
     name = "pyeryx"
+    most_sessions = 900  # it makes at most 1,000 in a process, and gives one back only when its memory is collected
 
     def about(self) -> About:
         return About(

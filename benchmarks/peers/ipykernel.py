@@ -18,7 +18,9 @@ from benchmarks.peers.peer import LONGEST_CELL, About, Peer, Session
 
 class Kernel(Session):
     def __init__(self) -> None:
-        self._manager = KernelManager(transport="ipc")
+        # Sockets in a folder of its own: by default kernels that are started at once take each other's names.
+        self._folder = tempfile.TemporaryDirectory(prefix="bench-")
+        self._manager = KernelManager(transport="ipc", connection_file=str(Path(self._folder.name) / "kernel.json"))
         self._manager.start_kernel()
         self._client = self._manager.client()
         self._client.start_channels()
@@ -92,6 +94,7 @@ class Kernel(Session):
     def close(self) -> None:
         self._client.stop_channels()
         self._manager.shutdown_kernel(now=True)
+        self._folder.cleanup()
 
 
 class IpykernelPeer(Peer):
