@@ -91,6 +91,7 @@ async def get_openapi(_: web.Request) -> web.Response:
 
 
 async def execute(request: web.Request) -> web.Response:
+    request.app[OUTBOX].refuse_if_behind(request[OWNER])
     body = await request.app[BODIES].parse(request, ExecuteRequest)
     _check_code(body.code or "", *body.cells or ())
     return _json(await request.app[SERVICE].execute(request[OWNER], body))
@@ -112,6 +113,7 @@ async def delete_session(request: web.Request) -> web.Response:
 
 
 async def resume_session(request: web.Request) -> web.Response:
+    request.app[OUTBOX].refuse_if_behind(request[OWNER])
     async with request.app[BODIES].read(request, MAX_REQUEST) as body:
         call_id, answer, seconds = _answered(body)
         reply = await request.app[SERVICE].resume(request[OWNER], _session_id(request), call_id, answer, seconds)
@@ -162,7 +164,9 @@ async def get_variable(request: web.Request) -> web.StreamResponse:
 async def send_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Large replies go out through the outbox."""
     response = await handler(request)
-    return await request.app[OUTBOX].send(request, response) if isinstance(response, web.Response) else response
+    if not isinstance(response, web.Response):
+        return response
+    return await request.app[OUTBOX].send(request, response, request.get(OWNER, ""))
 
 
 @web.middleware

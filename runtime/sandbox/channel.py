@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from runtime.sandbox.frames import PACKET, Assembly, Head, descriptors_message, packets
+from runtime.sandbox.intake import Intake, Line
 from runtime.sandbox.reports import ForgedReportError, parse_report
 
 PACKETS_PER_WAKEUP: Final = 64
@@ -53,12 +54,17 @@ class Channel:
     """`on_message(head, body, pid)` for each message, `on_end()` once when the other side is gone or misbehaves."""
 
     def __init__(
-        self, sock: socket.socket, on_message: Callable[[Head, bytearray, int], None], on_end: Callable[[], None]
+        self,
+        sock: socket.socket,
+        on_message: Callable[[Head, bytearray, int], None],
+        on_end: Callable[[], None],
+        intake: Intake,
     ) -> None:
         self._sock = sock
         self._on_message = on_message
         self._on_end = on_end
         self._assembly = Assembly()
+        self._line = Line(intake, self._read_on)
         self._outgoing: deque[_Outgoing] = deque()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock.fileno(), self._readable)
@@ -71,10 +77,16 @@ class Channel:
         self._outgoing.append(_Outgoing(packets(head, body), [os.dup(descriptor) for descriptor in descriptors]))
         self._flush()
 
+    @property
+    def is_held(self) -> bool:
+        """A message has begun to arrive, and the rest of it waits for room in the server."""
+        return self._line.held
+
     def close(self) -> None:
         if self.closed:
             return
         self.closed = True
+        self._line.leave()
         self._loop.remove_reader(self._sock.fileno())
         self._loop.remove_writer(self._sock.fileno())
         self._drop_outgoing()
@@ -93,12 +105,19 @@ class Channel:
                 self._end()
             if self.closed:
                 return
+            if not self._line.reach(self._assembly.length):
+                self._loop.remove_reader(self._sock.fileno())
+                return
+
+    def _read_on(self) -> None:
+        self._loop.add_reader(self._sock.fileno(), self._readable)
 
     def _take(self, packet: bytes, pid: int) -> bool:
         """False: this is no message of ours."""
         message = self._assembly.add(packet)
         if message is None:
             return self._assembly.length <= MAX_MESSAGE
+        self._line.leave()
         try:
             head, body = parse_report(message)
         except ForgedReportError as error:

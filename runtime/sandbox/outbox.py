@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,6 +46,7 @@ class Outbox:
         self._patience = patience
         self._pace = pace
         self._deliveries: set[Delivery] = set()
+        self._made: Counter[str] = Counter()  # bytes of replies that wait for room, by whose they are
 
     @asynccontextmanager
     async def room(self, size: int) -> AsyncIterator[Delivery]:
@@ -64,12 +66,24 @@ class Outbox:
         finally:
             self._deliveries.discard(delivery)
 
-    async def send(self, request: web.Request, response: web.Response) -> web.StreamResponse:
+    def refuse_if_behind(self, owner: str) -> None:
+        """Before something is begun whose reply may be large. RequestError: 429 if `owner` leaves so many of the
+        earlier ones unread that the server must keep the next ones, too."""
+        if self._made[owner] > self._capacity // 2:
+            message = f"{self._made[owner]} bytes of replies to this key wait to be read; read them, then try again"
+            raise RequestError(ErrorCode.QUEUE_FULL, message)
+
+    async def send(self, request: web.Request, response: web.Response, owner: str) -> web.StreamResponse:
         """`response`, or what was sent of it in pieces if it is large."""
         body = response.body
         if not isinstance(body, bytes) or len(body) <= SMALL:
             return response
-        async with self.room(len(body)) as delivery:
+        async with AsyncExitStack() as held:
+            self._made[owner] += len(body)
+            try:
+                delivery = await held.enter_async_context(self.room(len(body)))
+            finally:
+                self._made[owner] -= len(body)
             return await self.deliver(delivery, request, response, body)
 
     async def deliver(

@@ -14,10 +14,13 @@ import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from runtime.sandbox.channel import Channel
 from runtime.sandbox.frames import Head
 from runtime.sandbox.usage import Meter, Usage, resident_bytes
+
+HELD_SECONDS: Final = 0.05
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +77,7 @@ class SessionProcess:
         self._pidfd: int | None = None
         self._channel: Channel | None = None
         self._waiter: asyncio.Future[Outcome] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
         self._killed_for: End | None = None
         self._why = ""
         self._epoch = 0  # rises with each promotion; a request of an older one is not run
@@ -188,12 +192,12 @@ class SessionProcess:
         self.meter.begin(afresh=head["t"] == "request")
         self._channel.send({**head, "epoch": self._epoch, "crowded": self.crowded}, body, descriptors)
         del body
-        deadline = None if seconds is None else loop.call_later(seconds, self._time_out)
+        self._deadline = None if seconds is None else loop.call_later(seconds, self._time_out)
         try:
             return await self._outcome(self._waiter)
         finally:
-            if deadline is not None:
-                deadline.cancel()
+            if self._deadline is not None:
+                self._deadline.cancel()
 
     async def _outcome(self, waiter: asyncio.Future[Outcome]) -> Outcome:
         """What `waiter` is told. It is not kept with the process afterwards: a large one would stay in memory."""
@@ -203,7 +207,12 @@ class SessionProcess:
         return outcome
 
     def _time_out(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if self._waiter is None or self._waiter.done():
+            return
+        if self._channel is not None and self._channel.is_held:
+            # It has answered in time: the rest of a large answer waits for room in this process.
+            self._deadline = asyncio.get_running_loop().call_later(HELD_SECONDS, self._time_out)
+        else:
             self.kill(End.TIMEOUT)
 
     async def interrupt(self) -> Outcome | None:

@@ -18,6 +18,7 @@ from typing import Final
 from runtime.sandbox.channel import Channel, socket_pair
 from runtime.sandbox.errors import ProcessError
 from runtime.sandbox.frames import Head
+from runtime.sandbox.intake import Intake
 from runtime.sandbox.process import SessionProcess
 from runtime.sandbox.seccomp import build_filter
 from runtime.sandbox.usage import resident_bytes
@@ -47,6 +48,7 @@ class Spawner:
     def __init__(self, options: ZygoteOptions, spares: int) -> None:
         self._options = options
         self._seccomp = build_filter()
+        self._intake = Intake()
         self._wanted_spares = spares
         self._spares: deque[SessionProcess] = deque()
         self._starting: set[SessionProcess] = set()
@@ -154,7 +156,7 @@ class Spawner:
             command, env={}, stdin=subprocess.DEVNULL, close_fds=True, pass_fds=[theirs.fileno()]
         )
         theirs.close()
-        self._control = Channel(ours, self._on_zygote_message, self._on_zygote_end)
+        self._control = Channel(ours, self._on_zygote_message, self._on_zygote_end, self._intake)
 
     def _on_zygote_message(self, head: Head, _body: bytearray, _pid: int) -> None:
         if head.get("t") == "ready":
@@ -210,7 +212,7 @@ class Spawner:
         except OSError as error:
             raise ProcessError(f"no socket for another session: {error}") from error
         process = SessionProcess(on_gone=self._forget)
-        process.attach(Channel(ours, process.received, process.ended))
+        process.attach(Channel(ours, process.received, process.ended, self._intake))
         self._starting.add(process)
         process.ready.add_done_callback(lambda _: self._starting.discard(process))
         return process, theirs

@@ -12,6 +12,7 @@ import pytest
 
 from runtime.sandbox.channel import MAX_MESSAGE, Channel, socket_pair
 from runtime.sandbox.frames import FIRST, MORE, ONLY, PACKET, PART_OVERHEAD, Head, receive, send
+from runtime.sandbox.intake import Intake
 from tests.runtime.sandbox.eventually import eventually
 
 HELLO: Final[Head] = {"t": "hello", "memory": 1 << 24}
@@ -25,7 +26,7 @@ class Peer:
         ours, self.sock = socket_pair()
         self.messages: list[tuple[Head, bytes, int]] = []
         self.ends = 0
-        self.channel = Channel(ours, lambda *message: self.messages.append(message), self._end)
+        self.channel = Channel(ours, lambda *message: self.messages.append(message), self._end, Intake())
 
     def _end(self) -> None:
         self.ends += 1
@@ -141,7 +142,7 @@ async def test_closing_inside_a_message_handler_stops_reading() -> None:
         heard.append(head)
         channel.close()
 
-    channel = Channel(ours, on_message, lambda: None)
+    channel = Channel(ours, on_message, lambda: None, Intake())
     with theirs:
         send(theirs, DONE)
         send(theirs, HELLO)

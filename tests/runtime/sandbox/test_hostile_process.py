@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from runtime.sandbox.channel import Channel, socket_pair
 from runtime.sandbox.frames import FIRST, LAST, MORE, ONLY, Head
+from runtime.sandbox.intake import Intake
 from runtime.sandbox.process import Answer, Call, End, Ended, SessionProcess
 from tests.runtime.sandbox.eventually import eventually
 from tests.runtime.sandbox.processes import alive, descriptors
@@ -43,7 +44,7 @@ def a_process(speak: Callable[[socket.socket], None]) -> Iterator[tuple[SessionP
     """A session process as the server sees it, and the id of the one that speaks in its place until it is killed."""
     ours, theirs = socket_pair()
     process = SessionProcess(on_gone=lambda _: None)
-    process.attach(Channel(ours, process.received, process.ended))
+    process.attach(Channel(ours, process.received, process.ended, Intake()))
     if (child := os.fork()) == 0:
         with contextlib.suppress(OSError):
             speak(theirs)

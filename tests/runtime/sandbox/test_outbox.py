@@ -30,7 +30,7 @@ class Service:
         body = b"x" * int(request.match_info["size"])
         self.sending += 1
         try:
-            return await self._outbox.send(request, web.Response(body=body, headers={"X-Kept": "yes"}))
+            return await self._outbox.send(request, web.Response(body=body, headers={"X-Kept": "yes"}), "a")
         finally:
             self.sending -= 1
 
@@ -108,3 +108,19 @@ async def test_without_room_in_time_a_request_is_429() -> None:
     assert (refused.value.code, refused.value.status) == (ErrorCode.QUEUE_TIMEOUT, 429)
     async with outbox.room(10 * LARGE):  # more than there is: what there is
         pass
+
+
+async def test_who_leaves_replies_unread_is_429_until_they_are_gone_and_others_are_not() -> None:
+    outbox = Outbox(LARGE, SECONDS)
+    service = Service(outbox)
+    async with service.running() as ask:
+        async with outbox.room(LARGE):
+            asked = [ask(LARGE // 3) for _ in range(2)]
+            await eventually(lambda: service.sending == 2)
+            with pytest.raises(RequestError) as refused:
+                outbox.refuse_if_behind("a")
+            assert (refused.value.code, refused.value.status) == (ErrorCode.QUEUE_FULL, 429)
+            outbox.refuse_if_behind("b")
+        for asking in asked:
+            assert len(await rest((await asking)[0])) > LARGE // 3
+        outbox.refuse_if_behind("a")
