@@ -9,11 +9,12 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from runtime.client.loop_thread import LoopThread
+from runtime.inference.caller import Caller
 from runtime.inference.engine import open_engine
 from runtime.inference.events import RunCompleted, TrajectoryEvent
 from runtime.inference.metrics import Metrics
 from runtime.inference.question import Question, build_context
-from runtime.inference.run import Caller, Narrator
+from runtime.inference.run import Narrator
 from runtime.inference.runner import run_question
 from runtime.inference.settings import InferenceSettings
 from runtime.settings import variable_name

@@ -11,6 +11,7 @@ from runtime.inference.engine import open_engine
 from runtime.inference.metrics import Metrics
 from runtime.inference.settings import InferenceSettings
 from runtime.inference.storage import StorageSettingError, open_storage
+from runtime.inference.tools.toolbox import ToolFileError
 from runtime.keyring import KeyFolderError, KeyRing
 from runtime.logs import configure_logging
 from runtime.redaction import redact
@@ -43,6 +44,9 @@ def main(argv: list[str]) -> int:
         return USAGE_ERROR
     except StorageSettingError as error:
         sys.stderr.write(f"{PROGRAM}: RLM_STORAGE_URL: {redact(str(error))} (RLM_STORAGE_CONFIG_DIR)\n")
+        return USAGE_ERROR
+    except ToolFileError as error:
+        sys.stderr.write(f"{PROGRAM}: RLM_TOOLS_FILE: {error}\n")
         return USAGE_ERROR
     except OSError as error:
         log.error("cannot listen on %s:%d: %s", settings.host, settings.port, error)  # noqa: TRY400  # no defect

@@ -11,9 +11,9 @@ import hashlib
 
 from runtime.audit import AuditLog, Field, encode, sha256, size
 from runtime.inference.budget import Budget
+from runtime.inference.caller import Caller
 from runtime.inference.events import RunCompleted
 from runtime.inference.question import Context, DocumentsContext, JsonContext, Question, TextContext
-from runtime.inference.run import Caller
 
 
 class Audit:
@@ -67,6 +67,21 @@ class Audit:
             "answer_bytes": None if completed is None else size(completed.answer),
         }
         self._log.write("run_ended", {**_of(caller, run_id), **fields})
+
+    def tool_call(self, run_id: str, tool: str, arguments: str, reply: bytes, error: str | None) -> None:
+        """What went out to a host of the stack's allow-list, and what came back. `error` is from a closed list."""
+        if not self.is_on:
+            return
+        fields: dict[str, Field] = {
+            "run": run_id,
+            "tool": tool,
+            "arguments_sha256": sha256(arguments),
+            "arguments_bytes": size(arguments),
+            "reply_sha256": hashlib.sha256(reply).hexdigest(),
+            "reply_bytes": len(reply),
+            "is_error": error is not None,
+        }
+        self._log.write("tool_call", fields)
 
     def run_joined(self, key_name: str, run_id: str) -> None:
         """A repeated request gets the answer of the run that it repeats."""

@@ -27,7 +27,7 @@ from runtime.inference.outcome import Outcome, build_failure
 from runtime.inference.question import Question, TextContext
 from runtime.inference.run import Narrator, Run, make_mark
 from runtime.inference.session import Sandbox, open_from
-from runtime.inference.subcalls import PREVIEW_CHARACTERS
+from runtime.inference.tool_calls import PREVIEW_CHARACTERS
 from runtime.inference.tracing import fail
 
 SESSION_TIMEOUT: Final = 60.0  # seconds that a child waits for a session; the runs that wait hold sessions themselves
@@ -86,7 +86,7 @@ class Children:
     ) -> Outcome:
         in_copy = budget.limits.fork_children
         question = build_child_question(prompt, in_copy)
-        origin = copy_of(parent.session, index) if in_copy else Fresh(question)
+        origin = copy_of(parent.session, index) if in_copy else Fresh(question, parent.tools.offers)
         opening = partial(open_from, self._sandbox, origin)
         demanded = demand_session(parent.metrics, opening, 0 if in_copy else self._sandbox_patience)
         try:

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Never
 
-from runtime.inference.calls import parse_call, render_answers
+from runtime.inference.calls import HOST_FUNCTIONS, parse_call, render_answers
 from runtime.inference.errors import CopyLostError, SandboxRefusedError, SandboxUnavailableError
 from runtime.inference.journal import Attempt, CellRecord
 from runtime.inference.opening import Origin, execute
@@ -83,6 +83,8 @@ async def _repeat_cell(client: SandboxClient, session_id: str, record: CellRecor
 
 
 def _answer(attempt: Attempt, call: HostCall) -> ResumeRequest:
+    if call.name not in HOST_FUNCTIONS:
+        return ResumeRequest(call_id=call.id, result=_answer_of_tool(attempt, call))
     request = parse_call(call)
     if isinstance(request, str):
         return ResumeRequest(call_id=call.id, error=request)
@@ -90,6 +92,11 @@ def _answer(attempt: Attempt, call: HostCall) -> ResumeRequest:
     if len(answers) < len(request.prompts):
         _refuse()
     return ResumeRequest(call_id=call.id, result=render_answers(answers))
+
+
+def _answer_of_tool(attempt: Attempt, call: HostCall) -> str:
+    ((_, answer),) = attempt.take(call.name, None, [call.payload])
+    return _refuse() if answer is None else answer
 
 
 def _refuse() -> Never:

@@ -22,6 +22,7 @@ from runtime.inference.sandbox_tls import open_sandbox_tls
 from runtime.inference.sandbox_watch import SandboxWatch
 from runtime.inference.session import Sandbox
 from runtime.inference.settings import InferenceSettings
+from runtime.inference.tools.toolbox import Toolbox, open_toolbox
 from runtime.inference.tracing import Tracing, outgoing_headers
 
 
@@ -34,11 +35,13 @@ class Engine:
     child_slots: ChildSlots
     tracing: Tracing
     audit: Audit
+    tools: Toolbox
 
 
 @contextlib.asynccontextmanager
 async def open_engine(settings: InferenceSettings, metrics: Metrics) -> AsyncIterator[Engine]:
-    """Models and sandbox client, with the watch running; closed at the end. Raises TlsFolderError."""
+    """Models and sandbox client, with the watch running; closed at the end. Raises TlsFolderError and
+    ToolFileError."""
     tls = open_sandbox_tls(settings.wasm_service_url, settings.wasm_tls_dir)
     if tls is not None:
         metrics.certificate_expiry.labels("client").set_function(tls.expires)
@@ -54,12 +57,12 @@ async def open_engine(settings: InferenceSettings, metrics: Metrics) -> AsyncIte
     watch = SandboxWatch(client)
     watching = asyncio.create_task(watch.run())
     try:
-        async with _open_tracing(settings) as tracing:
+        async with _open_tracing(settings) as tracing, open_toolbox(settings.tools_file) as tools:
             models = Models(settings, metrics, tracing)
             try:
                 slots = ChildSlots(settings.max_child_runs)
                 audit = Audit(open_audit_log(is_on=settings.audit_log))
-                yield Engine(settings, models, Sandbox(client, watch), metrics, slots, tracing, audit)
+                yield Engine(settings, models, Sandbox(client, watch), metrics, slots, tracing, audit, tools)
             finally:
                 await models.close()
     finally:

@@ -13,6 +13,7 @@ from typing import Final
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from runtime.inference.caller import Caller
 from runtime.inference.errors import (
     BudgetError,
     InferenceError,
@@ -26,7 +27,6 @@ from runtime.inference.errors import (
     UnsupportedEncodingError,
 )
 from runtime.inference.metrics import Metrics
-from runtime.inference.run import Caller
 from runtime.keyring import KeyRing
 from runtime.malformed import Malformed, Refuse
 from runtime.web import REQUEST_ID, REQUEST_ID_HEADER, operations_paths

@@ -153,6 +153,26 @@ class RunDiverged(_Event):
     iteration: int
 
 
+class ToolStarted(_Event):
+    """The running cell calls a tool of the stack."""
+
+    type: Literal["tool.started"] = "tool.started"
+    iteration: int
+    tool: str
+    arguments_preview: str  # of their JSON
+
+
+class ToolCompleted(_Event):
+    type: Literal["tool.completed"] = "tool.completed"
+    iteration: int
+    tool: str
+    http_status: int | None = None  # None: there was no HTTP reply
+    response_bytes: int  # of the JSON of what the code got
+    response_preview: str
+    duration_s: float
+    error: str | None = None  # what the code saw instead of a value, after "Error: "
+
+
 class CellCompleted(_Event):
     type: Literal["cell.completed"] = "cell.completed"
     iteration: int
@@ -198,6 +218,8 @@ TrajectoryEvent = Annotated[
     | ChildStarted
     | ChildCompleted
     | SubcallCompleted
+    | ToolStarted
+    | ToolCompleted
     | CellCompleted
     | SessionRecovered
     | RunDiverged

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from runtime.inference.admission import Admission
 from runtime.inference.budget import Limits
+from runtime.inference.caller import Caller
 from runtime.inference.engine import Engine
 from runtime.inference.errors import DrainingError, StorageUnavailableError
 from runtime.inference.question import Question
-from runtime.inference.run import Caller
 from runtime.inference.run_archive import RunArchive
 from runtime.inference.run_handle import RunHandle
 from runtime.inference.run_keeper import HELD, RunKeeper

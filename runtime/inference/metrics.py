@@ -122,6 +122,19 @@ class Metrics:
         self.llm_cost = Counter(
             "rlm_llm_cost_dollars_total", "USD by the price table.", ["model", "role"], registry=self.registry
         )
+        self.tool_calls = Counter(
+            "rlm_tool_calls_total",
+            "Calls of tools, by outcome: ok or failed.",
+            ["tool", "status"],
+            registry=self.registry,
+        )
+        self.tool_duration = Histogram(
+            "rlm_tool_call_duration_seconds",
+            "Time of one tool call.",
+            ["tool"],
+            buckets=_CALL_BUCKETS,
+            registry=self.registry,
+        )
         self.child_runs = Counter(
             "rlm_child_runs_total", "Child runs, by outcome: ok or failed.", ["status"], registry=self.registry
         )
@@ -144,6 +157,11 @@ class Metrics:
             self.recoveries.labels(outcome.value)
         for reason in BudgetReason:
             self.budget_stops.labels(reason.value)
+
+    def tool_ended(self, tool: str, seconds: float, *, ok: bool) -> None:
+        """`tool` is one that the stack declares."""
+        self.tool_calls.labels(tool, "ok" if ok else "failed").inc()
+        self.tool_duration.labels(tool).observe(seconds)
 
     def cell_ended(self, status: Status) -> None:
         self.code_executions.labels(status.value).inc()

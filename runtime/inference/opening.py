@@ -19,6 +19,7 @@ from runtime.inference.calls import HOST_FUNCTIONS
 from runtime.inference.errors import ContextTooLargeError, SandboxRefusedError
 from runtime.inference.question import Context, Document, DocumentsContext, JsonContext, Question, TextContext
 from runtime.inference.sandbox_client import SandboxClient
+from runtime.inference.tools.offer import ToolOffer
 from runtime.wire import (
     CellReply,
     CheckpointPolicy,
@@ -47,6 +48,7 @@ class Fresh:
     """A session of its own. The seed makes the code's random numbers the same when it is made again."""
 
     question: Question
+    tools: tuple[ToolOffer, ...] = ()
     seed: int = field(default_factory=lambda: secrets.randbits(64))
 
     async def begin(self, client: SandboxClient, session_id: str) -> int:
@@ -54,7 +56,7 @@ class Fresh:
             SessionRequest(
                 session_id=session_id,
                 prelude=read_prelude(),
-                host_functions=list(HOST_FUNCTIONS),
+                host_functions=[*HOST_FUNCTIONS, *(tool.name for tool in self.tools)],
                 checkpoint=CheckpointPolicy.IDLE,
                 seed=self.seed,
             )
@@ -63,7 +65,8 @@ class Fresh:
             pieces = await put_context(client, session_id, self.question.context)
             await client.put_json(session_id, "history", await asyncio.to_thread(to_json, self.question.history))
         as_json = self.question.answer_format is not None
-        begun = await execute(client, session_id, f"__rlm_begin__({pieces}, {as_json})")
+        tools = {tool.name: tool.description for tool in self.tools}
+        begun = await execute(client, session_id, f"__rlm_begin__({pieces}, {as_json}, {tools!r})")
         if begun.status is not Status.OK:
             problem = begun.error.type if begun.error else begun.status.value
             raise ContextTooLargeError(_too_large(self.question, problem))

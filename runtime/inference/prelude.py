@@ -9,6 +9,7 @@ What it says to the other end (JSON in text):
     call  llm_query, rlm_query
                          {"prompts": [str, ...], "model": str | null} -> {"answers": [str, ...]}, same length and order;
                          in a copied session {"child": index of the prompt that it is to answer}
+          a tool         its arguments, a dict -> what the code gets, any value; "Error: ..." where it failed
     emit  rlm.answer     what `answer["content"]` holds so far, capped
     emit  rlm.final      the run is finished; the text is in the variable `__rlm_final__`
 """
@@ -205,9 +206,22 @@ def _install(
         final.clear()
         answer["ready"] = False
 
-    def begin(pieces: int, json_answer: bool = False) -> None:
+    def offer(name: str, description: str) -> None:
+        """A function that calls the tool of this name."""
+
+        def tool(**arguments: object) -> object:
+            tell_partial()
+            return loads(sandbox.call(name, dumps(arguments, allow_nan=False)))
+
+        tool.__name__ = tool.__qualname__ = name
+        tool.__doc__ = description
+        kept[name] = namespace[name] = tool
+
+    def begin(pieces: int, json_answer: bool = False, tools: dict[str, str] | None = None) -> None:
         """Called once, after the variables arrived. A large context comes in pieces, to keep each request small."""
         as_json.extend([True] if json_answer else [])
+        for name, description in (tools or {}).items():
+            offer(name, description)
         namespace.pop("__rlm_begin__", None)
         if pieces:
             parts = [namespace.pop(f"__rlm_piece_{index}") for index in range(pieces)]

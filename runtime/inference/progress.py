@@ -17,6 +17,8 @@ from runtime.inference.events import (
     SessionRecovered,
     SubcallCompleted,
     SubcallsStarted,
+    ToolCompleted,
+    ToolStarted,
     TrajectoryEvent,
 )
 
@@ -53,6 +55,10 @@ def describe_progress(event: TrajectoryEvent) -> str | None:
             return f"The session was lost ({reason}) and made again from {cells} cells ({seconds:.1f} s)."
         case RunDiverged():
             return "Code that was run again did something else than the first time."
+        case ToolStarted(tool=tool):
+            return f"The code calls {tool}."
+        case ToolCompleted(tool=tool, error=error, response_bytes=size, duration_s=seconds):
+            return f"{tool} {f'failed: {error}' if error else f'gave {size:,} bytes'} ({seconds:.1f} s)."
         case SubcallCompleted() | ModelCompleted() | RunCompleted() | RunFailed():
             return None
 

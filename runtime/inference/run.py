@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TypedDict
 
+from runtime.inference.audit import Audit
 from runtime.inference.budget import Budget
 from runtime.inference.events import TrajectoryEvent
 from runtime.inference.llm import Models
@@ -21,16 +23,8 @@ from runtime.inference.metrics import Metrics
 from runtime.inference.outcome import Outcome
 from runtime.inference.question import Question
 from runtime.inference.session import ReplSession
+from runtime.inference.tools.toolbox import Toolbox
 from runtime.inference.tracing import Tracing
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who asked, for the logs: the name of the key (never the key), the request, and the path's pattern."""
-
-    key_name: str
-    request_id: str
-    endpoint: str = ""  # of a program that asks without HTTP
 
 
 class Stamp(TypedDict):
@@ -110,5 +104,8 @@ class Run(Conversation):
     session: ReplSession
     metrics: Metrics
     memo: Memo  # the tree's
+    tools: Toolbox
+    tool_calls: Counter[str]  # the tree's, by tool
+    audit: Audit
     ask_child: AskChild
     compact_above_tokens: int = 0

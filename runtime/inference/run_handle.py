@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from typing import Final
 
 from runtime.inference.budget import Limits
+from runtime.inference.caller import Caller
 from runtime.inference.engine import Engine
 from runtime.inference.errors import InferenceError, RunCancelledError
 from runtime.inference.event_log import EventLog
 from runtime.inference.events import RunCompleted, RunError, RunFailed, TrajectoryEvent
 from runtime.inference.question import Question
-from runtime.inference.run import Caller, Narrator
+from runtime.inference.run import Narrator
 from runtime.inference.run_record import RunRecord
 from runtime.inference.runner import build_cancellation, run_question
 

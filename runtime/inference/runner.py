@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
 from runtime.inference.budget import Budget, Limits
+from runtime.inference.caller import Caller
 from runtime.inference.children import Children
 from runtime.inference.demand import demand_session
 from runtime.inference.direct import answer_directly, is_short
@@ -22,7 +24,7 @@ from runtime.inference.events import RunCompleted, RunError, RunFailed, RunStart
 from runtime.inference.loop import find_answer
 from runtime.inference.memo import Memo
 from runtime.inference.question import Question
-from runtime.inference.run import Caller, Conversation, Narrator, Run
+from runtime.inference.run import Conversation, Narrator, Run
 from runtime.inference.session import open_session
 from runtime.inference.turns import Answer
 
@@ -111,7 +113,8 @@ async def _answer(
     )
     try:
         async with asyncio.timeout(budget.limits.timeout) as deadline:
-            if is_short(question, engine.settings.direct_below_tokens):
+            # Without a session there are no tools.
+            if is_short(question, engine.settings.direct_below_tokens) and not engine.tools.offers:
                 answer = await answer_directly(talk)
             else:
                 answer = await _answer_in_session(engine, talk)
@@ -125,13 +128,16 @@ async def _answer(
 
 
 async def _answer_in_session(engine: Engine, talk: Conversation) -> Answer:
-    opening = partial(open_session, engine.sandbox, talk.question)
+    opening = partial(open_session, engine.sandbox, talk.question, engine.tools.offers)
     async with demand_session(engine.metrics, opening, engine.settings.sandbox_start_timeout_seconds) as session:
         run = Run(
             **vars(talk),
             session=session,
             metrics=engine.metrics,
             memo=Memo(),
+            tools=engine.tools,
+            tool_calls=Counter(),
+            audit=engine.audit,
             ask_child=Children(engine.sandbox, engine.child_slots, engine.settings.sandbox_start_timeout_seconds).ask,
             compact_above_tokens=engine.settings.compact_above_tokens,
         )

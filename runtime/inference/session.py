@@ -21,6 +21,7 @@ from runtime.inference.opening import Fresh, Origin, execute
 from runtime.inference.question import Question
 from runtime.inference.sandbox_client import SandboxClient
 from runtime.inference.sandbox_watch import SandboxWatch
+from runtime.inference.tools.offer import ToolOffer
 from runtime.wire import CellReply, ErrorCode, HostCall, ResumeRequest
 
 FINAL_EVENT: Final = "rlm.final"
@@ -40,12 +41,15 @@ class Sandbox:
 
 
 @asynccontextmanager
-async def open_session(sandbox: Sandbox, question: Question) -> AsyncIterator[ReplSession]:
-    """A session that has the question's context and history; deleted at the end, also when the run is cancelled.
+async def open_session(
+    sandbox: Sandbox, question: Question, tools: tuple[ToolOffer, ...] = ()
+) -> AsyncIterator[ReplSession]:
+    """A session that has the question's context and history, and these tools; deleted at the end, also when the run is
+    cancelled.
 
     Raises SandboxUnavailableError when there is none to be had, ContextTooLargeError when the context does not fit.
     """
-    async with open_from(sandbox, Fresh(question)) as session:
+    async with open_from(sandbox, Fresh(question, tools)) as session:
         yield session
 
 

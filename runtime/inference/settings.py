@@ -110,6 +110,7 @@ class InferenceSettings(SignalSettings):
     admin_keys: str | None = Field(
         None, description="names of keys that see the runs of all keys, comma-separated; unset: every key sees its own"
     )
+    tools_file: Path | None = Field(None, description="YAML or JSON file that declares tools; unset: none")
     wasm_service_url: str = Field(
         "http://wasm-repl-service:8000",
         validation_alias=AliasChoices("wasm_service_url", "WASM_SERVICE_URL"),

@@ -1,4 +1,4 @@
-"""Answers what suspended code asks for: batches of prompts, for the sub-model or for child runs.
+"""Answers what suspended code asks for: batches of prompts, for the sub-model or for child runs; tools elsewhere.
 
 Called by `replay.py`, which runs the cells. What a call costs is charged to the run before it is made; what fails
 becomes a string that begins with `Error: `, never an exception in the code. Running out of budget ends the run.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import Final
 
 from runtime.inference.calls import RLM_QUERY, SubCallRequest, parse_call, render_answers
 from runtime.inference.errors import RunError
@@ -18,16 +17,17 @@ from runtime.inference.journal import Attempt, CallKey
 from runtime.inference.llm import Completion
 from runtime.inference.outcome import Outcome, build_failure
 from runtime.inference.run import Run
+from runtime.inference.tool_calls import PREVIEW_CHARACTERS, answer_tool_call
 from runtime.inference.usage import Usage
 from runtime.wire import CellReply, HostCall
-
-PREVIEW_CHARACTERS: Final = 200
 
 
 async def answer_call(run: Run, attempt: Attempt, call: HostCall) -> CellReply:
     """Answer one suspended call and let the cell go on. What the cell was answered before its session was lost is not
     asked again. Raises BudgetError when the batch does not fit; a call that is refused counts as one, so that code
     which asks nonsense without end is stopped too."""
+    if (tool := run.tools.find(call.name)) is not None:
+        return await answer_tool_call(run, attempt, tool, call)
     request = parse_call(call)
     if isinstance(request, str):
         ((key, known),) = attempt.take(call.name, None, [call.payload])
