@@ -30,6 +30,7 @@ from runtime.inference.runs_api import RunsApi
 from runtime.inference.settings import InferenceSettings
 from runtime.inference.storage import Storage
 from runtime.inference.traced_requests import build_tracing_middleware
+from runtime.inference.viewer_page import ViewerPage
 from runtime.keyring import KeyRing
 from runtime.tls import TlsFolder
 from runtime.web import Listening, Operations, Server, request_id_middleware, set_request_id
@@ -59,12 +60,13 @@ def build_server(
     keeper = RunKeeper(archive, is_on=settings.store_runs)
     hosting = Hosting(engine, archive, keeper, admission)
     catalog = RunCatalog(hosting, archive)
+    viewer = ViewerPage()
     app = web.Application(
         middlewares=[
             request_id_middleware,
             build_tracing_middleware(engine.tracing),
             build_audit_middleware(engine.audit),
-            build_middleware(keys, engine.metrics),
+            build_middleware(keys, engine.metrics, viewer.paths),
             build_admission_middleware(admission),
             encoding_middleware,
         ]
@@ -76,6 +78,8 @@ def build_server(
     records = RecordsApi(catalog, settings.admins, pace)
     files = FilesApi(stored_files, settings.max_body_bytes)
     models = ModelsApi(settings.served_model)
+    for path in sorted(viewer.paths):
+        app.router.add_get(path, viewer.get)
     app.router.add_post("/rlm/v1/runs", runs.post_runs)
     app.router.add_get("/rlm/v1/runs", records.get_runs)
     app.router.add_get("/rlm/v1/runs/{id}", records.get_run)

@@ -74,13 +74,16 @@ def caller_of(request: web.Request) -> Caller:
     return Caller(request[KEY_NAME], request[REQUEST_ID], resource.canonical if resource is not None else "")
 
 
-def build_middleware(keys: KeyRing | None, metrics: Metrics) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """`keys` None: everybody may ask (authentication is disabled)."""
+def build_middleware(
+    keys: KeyRing | None, metrics: Metrics, open_paths: frozenset[str] = frozenset()
+) -> Callable[..., Awaitable[web.StreamResponse]]:
+    """`keys` None: everybody may ask (authentication is disabled). `open_paths` take no key, like health and metrics."""
+    without_key = operations_paths() | open_paths
 
     @web.middleware
     async def envelope_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            if request.path not in operations_paths():
+            if request.path not in without_key:
                 request[KEY_NAME] = _identify(keys, request)
             return await handler(request)
         except RequestError as error:
