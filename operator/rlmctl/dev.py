@@ -22,6 +22,7 @@ ready
 
   endpoint   {endpoint}/v1
   API key    {key}
+  runs       {endpoint}/   (a page; give it the key)
 
   {environment}rlmctl ask "How many lines contain TODO?" --context PATH
 

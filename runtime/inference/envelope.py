@@ -77,7 +77,7 @@ def caller_of(request: web.Request) -> Caller:
 def build_middleware(
     keys: KeyRing | None, metrics: Metrics, open_paths: frozenset[str] = frozenset()
 ) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """`keys` None: everybody may ask (authentication is disabled). `open_paths` take no key, like health and metrics."""
+    """`keys` None: everybody may ask (authentication is disabled). `open_paths` take no key, as health does not."""
     without_key = operations_paths() | open_paths
 
     @web.middleware

@@ -9,7 +9,8 @@ const ROWS_SHOWN = 200;
 /** The elements that show an item; `detail` is the service's record of the run. */
 export function describe(item, trajectory, detail) {
   const show = { run, turn, cell, calls, child, answer, note }[item.kind];
-  return [el("h2", {}, title(item)), ...show(item, trajectory, detail)];
+  const heading = item.kind === "cell" ? `Code of turn ${item.parent.iteration}` : title(item);
+  return [el("h2", {}, heading), ...show(item, trajectory, detail)];
 }
 
 function run(item, trajectory, detail) {

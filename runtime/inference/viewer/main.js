@@ -41,7 +41,7 @@ function route() {
   document.body.classList.toggle("has-run", id !== null);
   document.title = "Runs";
   runs.mark(id);
-  $("run").replaceChildren();
+  $("run").textContent = id ? "" : "Choose a run to see what happened in it.";
   if (!id) return;
   view = new RunView($("run"), id, onProblem, () => runs.refresh());
   view.show();

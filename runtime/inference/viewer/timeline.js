@@ -32,6 +32,7 @@ export class Timeline {
       const y = rows.get(item.node);
       if (y === undefined) continue;
       if (item.modelEnd) bar(item, "model", item.modelEnd - item.modelSeconds, item.modelEnd, y + 3, 12);
+      if (item.kind === "turn" && !item.modelEnd && item.state === "running") bar(item, "model", item.start, trajectory.end, y + 3, 12);
       if (item.kind === "cell") bar(item, "code", item.start, item.end ?? trajectory.end, y + 3, 12);
       if (item.kind !== "calls") continue;
       const each = calls + item.rows.length <= CALLS_SHOWN ? item.rows.filter(Boolean) : [];
@@ -55,5 +56,5 @@ export class Timeline {
 
 function legend() {
   const entry = (kind) => el("span", { class: "entry" }, el("span", { class: `swatch ${kind}` }), kind);
-  return el("figcaption", { class: "legend" }, ["model", "code", "sub-call"].map(entry));
+  return el("figcaption", { class: "legend" }, ["model", "code", "sub-call", "failed"].map(entry));
 }
