@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help demo test fuzz check clean guest pyodide images lock bench test-quota
+.PHONY: help demo test fuzz check clean guest pyodide images lock bench bench-inference test-quota
 
 help: ## list the targets
 	@grep -hE '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -92,6 +92,16 @@ PEERS_PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 "$$HOME"/
 bench: guest .peers/installed ## the sandbox beside its peers, which are installed outside the project (BENCH_OPTIONS: --quick, --only …)
 	@$(BIN)/python -m benchmarks.sandbox $(BENCH_OPTIONS)
 
+.peers/recursive/installed: benchmarks/peers/recursive.lock
+	@echo "==> other ways to run recursive language models (.peers/recursive), by hash"
+	@rm -rf .peers/recursive && $(PYTHON) -m venv .peers/recursive
+	@.peers/recursive/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/peers/recursive.lock
+	@command -v docker bwrap >/dev/null || echo '    no docker or bwrap: without the Docker REPL of rlms (on Debian: apt-get install bubblewrap)'
+	@touch $@
+
+bench-inference: guest .peers/recursive/installed ## the inference service beside its peers (BENCH_OPTIONS: --quick, --only …)
+	@$(BIN)/python -m benchmarks.inference $(BENCH_OPTIONS)
+
 clean: ## remove what was made in this folder, the virtual environment included
 	@rm -rf .venv .peers .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -109,4 +119,4 @@ lock: ## write requirements.lock, and from it those of the images, anew from pyp
 	@printf 'pytest\npytest-asyncio\npytest-timeout\n' | $(UV_COMPILE) --extra rlms --extra dspy pyproject.toml - -o requirements/adapters.lock
 	@printf 'hatchling\npackaging\n' | $(UV_COMPILE) --constraints requirements.lock - -o requirements/build.lock
 	@echo 'atheris<3.1' | $(UV_COMPILE) - -o requirements/fuzz.lock
-	@$(UV_COMPILE) benchmarks/peers/requirements.in -o benchmarks/peers/requirements.lock
+	@for peers in requirements recursive; do $(UV_COMPILE) benchmarks/peers/$$peers.in -o benchmarks/peers/$$peers.lock; done

@@ -15,9 +15,13 @@ System = Mapping[str, Any]
 
 
 def print_figures(systems: Sequence[System]) -> None:
+    print_rows(row_titles(key for system in systems for key in system["figures"]), systems)
+
+
+def print_rows(titles: Mapping[str, str], systems: Sequence[System]) -> None:
     """Of many samples the median and, in brackets, the minimum."""
     _print_row("", [system["name"] for system in systems])
-    for key, title in row_titles(key for system in systems for key in system["figures"]).items():
+    for key, title in titles.items():
         figures = [system["figures"].get(key) for system in systems]
         if any(figure is not None for figure in figures):
             _print_row(title, [say(figure) for figure in figures])

@@ -11,14 +11,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 import openai
-from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
+from openai.types.chat import ChatCompletion
+from yarl import URL
 
 from runtime.inference.errors import ModelError
 from runtime.inference.metrics import Metrics
@@ -118,7 +120,7 @@ class Models:
                 self._tracing.model_call(model, role, endpoint.base_url, messages) as span,
             ):
                 try:
-                    reply = await endpoint.complete(model, [_as_param(message) for message in messages])
+                    reply = await endpoint.complete(model, messages)
                     completion = _read_reply(reply, endpoint.redact, model, self._settings.prices)
                 except openai.OpenAIError as error:
                     _log_failure(error, model, role)
@@ -146,17 +148,25 @@ class _Endpoint:
 
     def __init__(self, base_url: str, key_file: Path | None) -> None:
         self.base_url = base_url
-        self._headers = {} if key_file else {"Authorization": openai.Omit()}
+        address, credentials = _split_credentials(base_url)
+        self._headers = credentials or ({} if key_file else {"Authorization": openai.Omit()})
         self._client = openai.AsyncOpenAI(
-            base_url=base_url,
+            base_url=address,
             api_key=_key_reader(key_file) if key_file else "no key is sent",
             max_retries=MAX_RETRIES,
             timeout=openai.Timeout(CALL_TIMEOUT, connect=_CONNECT_TIMEOUT),
-            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
+            http_client=openai.DefaultAioHttpClient(follow_redirects=False),
         )
 
-    async def complete(self, model: str, messages: Iterable[ChatCompletionMessageParam]) -> ChatCompletion:
-        return await self._client.chat.completions.create(model=model, messages=messages, extra_headers=self._headers)
+    async def complete(self, model: str, messages: Sequence[Message]) -> ChatCompletion:
+        """By the SDK's general request (its retries, pool and key), as `chat.completions.create` first looks at every
+        field of every message by its type: 0.15 ms each, of a long run five sixths of the CPU time."""
+        return await self._client.post(
+            "/chat/completions",
+            cast_to=ChatCompletion,
+            body={"model": model, "messages": messages},
+            options={"headers": self._headers, "security": {"bearer_auth": True}},
+        )
 
     def redact(self, text: str) -> str:
         """An endpoint may say anything, also the key that it was sent (a gateway that echoes requests does). That would
@@ -166,6 +176,15 @@ class _Endpoint:
 
     async def close(self) -> None:
         await self._client.close()
+
+
+def _split_credentials(base_url: str) -> tuple[str, dict[str, str | openai.Omit]]:
+    """The address without a name and password in it, and the header that they stand for; they go before a key."""
+    url = URL(base_url)
+    if url.user is None:
+        return base_url, {}
+    encoded = b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
+    return str(url.with_user(None)), {"Authorization": f"Basic {encoded}"}
 
 
 def _key_reader(key_file: Path) -> Callable[[], Awaitable[str]]:
@@ -178,14 +197,6 @@ def _key_reader(key_file: Path) -> Callable[[], Awaitable[str]]:
             raise openai.OpenAIError(f"cannot read the model's key file {key_file}: {error.strerror}") from error
 
     return read
-
-
-def _as_param(message: Message) -> ChatCompletionMessageParam:
-    if message["role"] == "system":
-        return {"role": "system", "content": message["content"]}
-    if message["role"] == "assistant":
-        return {"role": "assistant", "content": message["content"]}
-    return {"role": "user", "content": message["content"]}
 
 
 def _read_reply(reply: object, redact: Callable[[str], str], model: str, prices: Prices) -> Completion:

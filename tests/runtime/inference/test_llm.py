@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -45,6 +46,16 @@ async def test_without_a_key_file_no_key_is_sent_not_even_from_the_environment(
     model.enqueue("r")
     await ask_both(InferenceSettings(model_name="m", model_base_url=model.base_url))
     assert keys_seen(model) == [None, None]
+
+
+async def test_name_and_password_in_the_address_are_sent_as_its_authorization(
+    model: ScriptedModel, tmp_path: Path
+) -> None:
+    (key_file := tmp_path / "key").write_text("root-key\n")
+    model.enqueue("r")
+    url = model.base_url.replace("http://", "http://proxy:pass%20word@")
+    await ask_both(InferenceSettings(model_name="m", model_base_url=url, model_api_key_file=key_file))
+    assert keys_seen(model) == [f"Basic {b64encode(b'proxy:pass word').decode()}"] * 2
 
 
 async def test_sub_model_at_the_same_endpoint_shares_the_key(model: ScriptedModel, tmp_path: Path) -> None:
