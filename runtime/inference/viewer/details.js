@@ -8,7 +8,7 @@ const ROWS_SHOWN = 200;
 
 /** The elements that show an item; `detail` is the service's record of the run. */
 export function describe(item, trajectory, detail) {
-  const show = { run, turn, cell, calls, child, answer, note }[item.kind];
+  const show = { run, turn, cell, calls, child, tool, answer, note }[item.kind];
   const heading = item.kind === "cell" ? `Code of turn ${item.parent.iteration}` : title(item);
   return [el("h2", {}, heading), ...show(item, trajectory, detail)];
 }
@@ -92,6 +92,13 @@ function child(item) {
   }
   if (item.state === "running") return [...parts, waiting("It is at work.")];
   return [...parts, el("h3", {}, item.error ? "Failed" : "Answered"), output(item.error ?? item.answer, "answer")];
+}
+
+function tool(item) {
+  const parts = [el("h3", {}, "Sent"), output(item.sent, "arguments")];
+  if (item.state === "running") return [...parts, waiting("It is called.")];
+  parts.unshift(facts({ Status: item.httpStatus, Time: duration(item.seconds), Size: plural(item.bytes, "byte") }));
+  return [...parts, el("h3", {}, item.error ? "Failed" : "Got"), output(item.error ?? item.got, "reply")];
 }
 
 const answer = (item) => answered(item);

@@ -1,6 +1,6 @@
 // A run's events folded into a tree: run → turns → code → sub-calls → child runs. Values only, no page.
 
-/** One thing in the tree. `kind`: run, turn, cell, calls, child, note or answer; times are unix seconds. */
+/** One thing in the tree. `kind`: run, turn, cell, calls, child, tool, note or answer; times are unix seconds. */
 class Item {
   constructor(kind, id, parent, start, fields = {}) {
     Object.assign(this, { kind, id, parent, start, end: null, state: "running", children: [], ...fields });
@@ -31,7 +31,7 @@ export class Trajectory {
     this.items = new Map([[this.root.id, this.root]]);
     this.latest = this.root; // what happens now
     this.end = startedAt; // the newest time that is known
-    this._runs = new Map([[0, { run: this.root, turn: null, cell: null }]]); // by node
+    this._runs = new Map([[0, { run: this.root, turn: null, cell: null, tool: null }]]); // by node
   }
 
   get finished() {
@@ -93,6 +93,18 @@ export class Trajectory {
       if (calls.answered >= calls.asked) calls.close(event.at, calls.failed ? "failed" : "ok");
       return [calls];
     },
+    "tool.started": (event, at) => {
+      at.tool = this._add("tool", `tool-${event.seq}`, at.cell ?? at.turn ?? at.run, event, {
+        tool: event.tool, sent: event.arguments_preview,
+      });
+      return [at.tool];
+    },
+    "tool.completed": (event, at) => {
+      const { error, http_status: httpStatus, response_bytes: bytes, response_preview: got, duration_s: seconds } = event;
+      Object.assign(at.tool, { error, httpStatus, bytes, got, seconds });
+      at.tool.close(event.at, error ? "failed" : "ok");
+      return [at.tool];
+    },
     "child.started": (event) => {
       const asking = this._runs.get(event.parent) ?? this._runs.get(0);
       const calls = this._callsOf(asking, event);
@@ -100,7 +112,7 @@ export class Trajectory {
         node: event.node, index: calls.offset + event.index, depth: event.depth, model: event.model, turns: 0,
         prompt: event.prompt_preview, promptCharacters: event.prompt_chars, asking: asking.run,
       });
-      this._runs.set(event.node, { run: child, turn: null, cell: null });
+      this._runs.set(event.node, { run: child, turn: null, cell: null, tool: null });
       return [child];
     },
     "child.completed": (event, at) => {

@@ -3,6 +3,9 @@ import { el, fill } from "./dom.js";
 import { duration, line, plural, spent } from "./format.js";
 
 const STATES = { running: "●", ok: "✓", failed: "✕" };
+const NOTES = {
+  "history.compacted": "History summarised", "session.recovered": "Session rebuilt", "run.diverged": "Diverged after a loss",
+};
 const SPOKEN = { running: "running", ok: "done", failed: "failed" };
 
 export class Tree {
@@ -111,8 +114,9 @@ export function title(item) {
     case "cell": return line(item.code, 60) || "(empty cell)";
     case "calls": return plural(item.asked, "sub-call");
     case "child": return `Child run ${item.node}: ${line(item.prompt, 40)}`;
+    case "tool": return `Tool ${item.tool}`;
     case "answer": return item.error ? "No answer" : "Answer";
-    default: return item.event.type;
+    default: return NOTES[item.event.type] ?? item.event.type;
   }
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 
 import pytest
@@ -217,3 +218,50 @@ async def test_hostile_texts_are_shown_and_do_nothing(tab: Tab, service: Service
     assert await tab.page.evaluate("window.hit ?? null") is None
     assert await tab.page.locator("img, #run script, a[href^='javascript']").count() == 0
     assert all(address.startswith(tab.url) for address in tab.asked)
+
+
+async def test_run_that_lost_its_session_and_called_tools_tells_both_and_unknown_events_are_shown(
+    tab: Tab, service: Service, model: ScriptedModel
+) -> None:
+    """Events as the service says them, put into the stream of a run that has said others."""
+    model.enqueue("FINAL(1)")
+    run_id = await ask(service)
+    told: list[tuple[str, dict[str, object]]] = [
+        ("run.started", {"model": "m", "context": {"type": "none", "characters": 0}}),
+        ("iteration.started", {"iteration": 1}),
+        ("cell.started", {"iteration": 1, "code": "weather(city='Oslo')"}),
+        ("tool.started", {"iteration": 1, "tool": "weather", "arguments_preview": '{"city": "Oslo"}'}),
+        (
+            "tool.completed",
+            {
+                "iteration": 1,
+                "tool": "weather",
+                "http_status": 503,
+                "response_bytes": 12,
+                "response_preview": "",
+                "duration_s": 0.2,
+                "error": "the tool answered with status 503",
+            },
+        ),
+        ("session.recovered", {"iteration": 1, "reason": "unreachable", "cells": 3, "duration_s": 0.1}),
+        ("run.diverged", {"iteration": 1}),
+        ("something.new", {"weight": "heavy"}),
+        ("run.failed", {"error": {"code": "timeout", "message": "out of time"}, "iterations": 1, "sub_calls": 0}),
+    ]
+    usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0, "cost": None}
+    common = {"run_id": run_id, "at": 1.0, "node": 0, "usage": usage, "usage_by_model": {}, "duration_s": 1.0}
+    events = [common | {"seq": seq, "type": name} | fields for seq, (name, fields) in enumerate(told)]
+    body = "".join(f"id: {event['seq']}\ndata: {json.dumps(event)}\n\n" for event in events)
+    await tab.page.route(
+        f"**/rlm/v1/runs/{run_id}/events**", lambda route: route.fulfill(body=body, content_type="text/event-stream")
+    )
+    await open_run(tab, run_id)
+    for name, shown in [
+        ("Tool weather", "the tool answered with status 503"),
+        ("Session rebuilt", "unreachable"),
+        ("Diverged after a loss", "iteration"),
+        ("something.new", "heavy"),
+        ("No answer", "timeout: out of time"),
+    ]:
+        await item(tab, name).click()
+        await expect(details(tab)).to_contain_text(shown)
