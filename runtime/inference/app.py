@@ -23,6 +23,7 @@ from runtime.inference.models_api import ModelsApi
 from runtime.inference.presence import Presence
 from runtime.inference.records_api import RecordsApi
 from runtime.inference.replies import Pace
+from runtime.inference.responses_api import ResponsesApi
 from runtime.inference.run_archive import RunArchive
 from runtime.inference.run_catalog import RunCatalog
 from runtime.inference.run_keeper import RunKeeper
@@ -77,6 +78,7 @@ def build_server(
     chat, runs = ChatApi(settings, hosting, stored_files, pace), RunsApi(settings, hosting, stored_files, pace)
     records = RecordsApi(catalog, settings.admins, pace)
     files = FilesApi(stored_files, settings.max_body_bytes)
+    responses = ResponsesApi(settings, hosting, catalog, stored_files, pace)
     models = ModelsApi(settings.served_model)
     for path in sorted(viewer.paths):
         app.router.add_get(path, viewer.get)
@@ -87,6 +89,11 @@ def build_server(
     app.router.add_post("/rlm/v1/runs/{id}/cancel", records.post_cancel)
     for base in BASE_PATHS:
         app.router.add_post(f"{base}/chat/completions", chat.post_chat_completions)
+        app.router.add_post(f"{base}/responses", responses.post_responses)
+        app.router.add_get(f"{base}/responses/{{id}}", responses.get_response)
+        app.router.add_delete(f"{base}/responses/{{id}}", responses.delete_response)
+        app.router.add_post(f"{base}/responses/{{id}}/cancel", responses.post_cancel)
+        app.router.add_get(f"{base}/responses/{{id}}/input_items", responses.get_input_items)
         app.router.add_post(f"{base}/files", files.post_files)
         app.router.add_get(f"{base}/files", files.get_files)
         app.router.add_get(f"{base}/files/{{id}}", files.get_file)

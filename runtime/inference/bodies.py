@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -34,10 +35,23 @@ class Parsed(Generic[RequestT]):
     digest: str
 
 
-async def receive(request: web.Request, limit: int, model: type[RequestT], files: FileStore) -> Parsed[RequestT]:
-    """Raises TooLargeError above `limit` bytes (after decompression), InvalidRequestError for what is no `model`,
+async def as_it_is(asked: RequestT) -> RequestT:
+    return asked
+
+
+async def receive(
+    request: web.Request,
+    limit: int,
+    model: type[RequestT],
+    files: FileStore,
+    complete: Callable[[RequestT], Awaitable[RequestT]] = as_it_is,
+) -> Parsed[RequestT]:
+    """`complete` adds what the body only refers to.
+
+    Raises TooLargeError above `limit` bytes (after decompression), InvalidRequestError for what is no `model`,
     FileNotFoundHereError for files that the caller does not have."""
     asked, digest = await asyncio.to_thread(_parse, await _read(request, limit), model)
+    asked = await complete(asked)
     attachments = await read_attachments(files, request[KEY_NAME], asked.file_ids(), limit)
     return Parsed(asked.without_texts(), await asyncio.to_thread(_take_question, asked, attachments), digest)
 

@@ -105,6 +105,10 @@ class RunNotFoundError(NotFoundError):
         super().__init__(message, param)
         self.code = "owner_lost" if is_elsewhere else "run_not_found"
 
+    def about(self, param: str) -> RunNotFoundError:
+        """The same, of the run that this field of the request names."""
+        return RunNotFoundError(self.message, param, is_elsewhere=self.code == "owner_lost")
+
 
 class RunElsewhereError(RequestError):
     status = 409

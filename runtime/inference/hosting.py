@@ -16,7 +16,7 @@ from runtime.inference.engine import Engine
 from runtime.inference.errors import DrainingError, StorageUnavailableError
 from runtime.inference.question import Question
 from runtime.inference.run_archive import RunArchive
-from runtime.inference.run_handle import RunHandle
+from runtime.inference.run_handle import NOTHING, Origin, RunHandle
 from runtime.inference.run_keeper import HELD, RunKeeper
 
 
@@ -40,14 +40,14 @@ class Hosting:
         self._joinable: dict[RequestIdentity, RunHandle] = {}
         self._draining = False
 
-    def start(self, question: Question, limits: Limits, caller: Caller) -> RunHandle:
+    def start(self, question: Question, limits: Limits, caller: Caller, origin: Origin = NOTHING) -> RunHandle:
         """Begin a run. Attend it at once, or let it go on: it waits before its first model call.
 
         Raises DrainingError, and RateLimitedError for a key that has as many as it may."""
         if self._draining:
             raise DrainingError("the service is shutting down; ask again")
         self._admission.begin_run(caller.key_name)
-        handle = RunHandle(self._engine, question, limits, caller, self._archive.new_id())
+        handle = RunHandle(self._engine, question, limits, caller, self._archive.new_id(), origin)
         self._handles[handle.id] = handle
         handle.task.add_done_callback(lambda _: self._admission.end_run(caller.key_name))
         self._keeper.keep(handle, lambda: self._forget(handle))
@@ -63,6 +63,10 @@ class Hosting:
         except StorageUnavailableError:
             await handle.cancel()
             raise
+
+    async def settle(self, handle: RunHandle) -> None:
+        """Of a run that has ended: until it is stored, or gone if it is not to be."""
+        await self._keeper.settle(handle)
 
     def handles(self, owner: str | None) -> list[RunHandle]:
         """Runs that are not stored yet, of one key or (None) of all."""

@@ -12,13 +12,20 @@ from runtime.inference.budget import Limits
 from runtime.inference.envelope import KEY_NAME, caller_of
 from runtime.inference.hosting import Hosting, RequestIdentity
 from runtime.inference.question import Question
-from runtime.inference.run_handle import RunHandle
+from runtime.inference.run_handle import NOTHING, Origin, RunHandle
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 RETRY_HEADER = "x-stainless-retry-count"
 
 
-def start_or_join(hosting: Hosting, request: web.Request, digest: str, question: Question, limits: Limits) -> RunHandle:
+def start_or_join(
+    hosting: Hosting,
+    request: web.Request,
+    digest: str,
+    question: Question,
+    limits: Limits,
+    origin: Origin = NOTHING,
+) -> RunHandle:
     """The handle to attend; `digest` tells equal bodies.
 
     Raises DrainingError when a new run would be needed and none are begun any more.
@@ -30,7 +37,7 @@ def start_or_join(hosting: Hosting, request: web.Request, digest: str, question:
     joinable = [by_key, by_body if is_retry else None]
     handle = next((run for identity in joinable if identity and (run := hosting.join(identity))), None)
     if handle is None:
-        handle = hosting.start(question, limits, caller_of(request))
+        handle = hosting.start(question, limits, caller_of(request), origin)
         for identity in filter(None, [by_key, by_body]):
             hosting.offer(identity, handle)
     return handle

@@ -5,21 +5,20 @@ For the trajectory viewer and for whoever started a run in the background.
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import Final
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from runtime.inference.envelope import KEY_NAME, invalid_body
 from runtime.inference.errors import InvalidRequestError
 from runtime.inference.events import frame_event
+from runtime.inference.ownership import visible_owner
+from runtime.inference.queries import parse_query
 from runtime.inference.replies import PING, Pace, open_stream
 from runtime.inference.run_catalog import RunCatalog
 from runtime.inference.run_record import RunDetail, RunStatus
 
 LAST_EVENT_ID: Final = "Last-Event-ID"
-
-QueryT = TypeVar("QueryT", bound=BaseModel)
 
 
 class ListQuery(BaseModel):
@@ -45,7 +44,7 @@ class RecordsApi:
         self._pace = pace
 
     async def get_runs(self, request: web.Request) -> web.Response:
-        query = _parse(request, ListQuery)
+        query = parse_query(request, ListQuery)
         page = await self._catalog.page(self._owner(request), query.limit, query.after, query.status)
         runs = [run.model_dump(mode="json") for run in page.runs]
         return web.json_response({"object": "list", "data": runs, "has_more": page.has_more})
@@ -55,7 +54,7 @@ class RecordsApi:
 
     async def get_events(self, request: web.Request) -> web.StreamResponse:
         """All of them, or those after `?after=` or the Last-Event-ID; then what comes, up to the end of the run."""
-        after = _parse(request, EventsQuery).after
+        after = parse_query(request, EventsQuery).after
         after = _last_event_id(request) if after is None else after
         run_id = request.match_info["id"]
         events = await self._catalog.follow(self._owner(request), run_id, after, self._pace.heartbeat)
@@ -68,19 +67,11 @@ class RecordsApi:
         return build_reply(await self._catalog.cancel(self._owner(request), request.match_info["id"]))
 
     def _owner(self, request: web.Request) -> str | None:
-        name = request[KEY_NAME]
-        return None if name in self._admins else name
+        return visible_owner(request, self._admins)
 
 
 def build_reply(detail: RunDetail, status: int = 200) -> web.Response:
     return web.Response(status=status, text=detail.model_dump_json(), content_type="application/json")
-
-
-def _parse(request: web.Request, model: type[QueryT]) -> QueryT:
-    try:
-        return model.model_validate(dict(request.query))
-    except ValidationError as error:
-        raise invalid_body(error) from error
 
 
 def _last_event_id(request: web.Request) -> int:

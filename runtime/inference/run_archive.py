@@ -6,6 +6,7 @@ object's name, so that a list is one look at names and a read of what the page s
     run-index/OWNER/ID/running.PROCESS   RunSummary as JSON, while the run goes on in that process
     run-index/OWNER/ID/STATUS            the same at the end; written last, so that what is found is whole
     runs/OWNER/ID/detail                 RunDetail, gzip
+    runs/OWNER/ID/request                what its endpoint keeps of the request, if anything
     runs/OWNER/ID/events                 the trajectory, gzip members of JSON lines
 """
 
@@ -81,8 +82,10 @@ class RunArchive:
     def token(self) -> str:
         return self._storage.token
 
-    async def begin(self, detail: RunDetail) -> None:
-        """Make known that a run goes on here."""
+    async def begin(self, detail: RunDetail, request: bytes | None) -> None:
+        """Make known that a run goes on here, and keep what its endpoint needs to tell of it."""
+        if request is not None:
+            await self._storage.put(_path(detail.key_name, detail.id, "request"), request)
         await self._put_detail(detail)
         await self._storage.put(self._running_path(detail), detail.summary().model_dump_json().encode())
 
@@ -127,6 +130,9 @@ class RunArchive:
     async def events(self, run: ArchivedRun) -> bytes | None:
         """For `event_log.read_compressed`. None: there are none."""
         return await self._storage.get(_path(run.owner, run.id, "events"))
+
+    async def request(self, run: ArchivedRun) -> bytes | None:
+        return await self._storage.get(_path(run.owner, run.id, "request"))
 
     async def delete(self, run: ArchivedRun) -> None:
         parts = await self._storage.entries(f"{_RUNS}/{_name(run.owner)}/{run.id}")

@@ -58,6 +58,11 @@ class RunCatalog:
             raise self._not_found(run_id)
         return detail
 
+    async def request(self, owner: str | None, run_id: str) -> bytes | None:
+        """What the endpoint that started the run keeps of the request. Raises RunNotFoundError."""
+        found = await self._find(owner, run_id)
+        return found.origin.request if isinstance(found, RunHandle) else await self._archive.request(found)
+
     async def cancel(self, owner: str | None, run_id: str) -> RunDetail:
         """Its detail, once it has ended. One that had ended before stays as it was. Raises RunElsewhereError."""
         found = await self._find(owner, run_id)
@@ -66,6 +71,16 @@ class RunCatalog:
         elif found.status is RunStatus.RUNNING:
             raise RunElsewhereError(f"the run {run_id} goes on in another process of this service; ask that one")
         return await self.detail(owner, run_id)
+
+    async def delete(self, owner: str | None, run_id: str) -> None:
+        """Cancelled before, if it goes on. Raises RunNotFoundError, RunElsewhereError."""
+        await self.cancel(owner, run_id)
+        handle = self._hosting.find(owner, run_id)
+        if handle is not None:
+            await self._hosting.settle(handle)
+        archived = await self._archive.find(owner, run_id)
+        if archived is not None:
+            await self._archive.delete(archived)
 
     async def follow(
         self, owner: str | None, run_id: str, after: int, patience: float

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from runtime.inference.budget import Limits
@@ -25,11 +26,25 @@ from runtime.inference.runner import build_cancellation, run_question
 CANCEL_TIMEOUT: Final = 5.0  # seconds that a cancelled run gets to end its session
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What is to be kept of the request that started a run."""
+
+    request: bytes | None = None  # what the endpoint itself needs to tell of the run later
+    is_stored: bool = True  # whether the run may be stored at all
+
+
+NOTHING: Final = Origin()
+
+
 class RunHandle:
     """`log` has everything said so far and to come, `record` what that comes to."""
 
-    def __init__(self, engine: Engine, question: Question, limits: Limits, caller: Caller, run_id: str) -> None:
+    def __init__(
+        self, engine: Engine, question: Question, limits: Limits, caller: Caller, run_id: str, origin: Origin
+    ) -> None:
         self.id = run_id
+        self.origin = origin
         self.log = EventLog()
         self.record = RunRecord(run_id, caller.key_name, engine.settings.served_model, question, limits)
         self._narrator = Narrator(run_id, self._note)

@@ -15,7 +15,6 @@ from typing import Final
 from runtime.inference.errors import StorageUnavailableError
 from runtime.inference.run_archive import RunArchive
 from runtime.inference.run_handle import RunHandle
-from runtime.inference.run_record import RunDetail
 
 HELD: Final = 60.0  # seconds that a finished run is there when it is not stored
 _RETRY_SECONDS: Final = (1.0, 5.0, 20.0, 60.0)
@@ -28,22 +27,21 @@ class RunKeeper:
     """`is_on`: whether runs are stored at all."""
 
     def __init__(self, archive: RunArchive, *, is_on: bool) -> None:
-        self.is_on = is_on
+        self._is_on = is_on
         self._archive = archive
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # by run
         self._begun: dict[str, asyncio.Task[None]] = {}
         self._closing = asyncio.Event()
 
     def keep(self, handle: RunHandle, release: Callable[[], None]) -> None:
         """From now to the end of the run; then `release` is called."""
-        begun = asyncio.create_task(self._begin(handle.record.detail()))
+        begun = asyncio.create_task(self._begin(handle))
         self._begun[handle.id] = begun
         task = asyncio.create_task(self._keep(handle, begun))
-        self._tasks.add(task)
+        self._tasks[handle.id] = task
 
         def forget(_: asyncio.Task[None]) -> None:
-            self._tasks.discard(task)
-            del self._begun[handle.id]
+            del self._tasks[handle.id], self._begun[handle.id]
             release()
 
         task.add_done_callback(forget)
@@ -58,19 +56,31 @@ class RunKeeper:
         """All runs have ended: wait until they are stored, though not for long."""
         self._closing.set()
         if self._tasks:
-            _, left = await asyncio.wait(self._tasks, timeout=_STORE_TIMEOUT)
+            _, left = await asyncio.wait(self._tasks.values(), timeout=_STORE_TIMEOUT)
             for task in left:
                 task.cancel()
 
-    async def _begin(self, detail: RunDetail) -> None:
-        if self.is_on:
-            await self._archive.begin(detail)
+    async def settle(self, handle: RunHandle) -> None:
+        """Until a run that has ended is stored; one that is not to be stored is let go at once."""
+        task = self._tasks.get(handle.id)
+        if task is None:
+            return
+        if not self._is_stored(handle):
+            task.cancel()
+        await asyncio.wait({task})
+
+    def _is_stored(self, handle: RunHandle) -> bool:
+        return self._is_on and handle.origin.is_stored
+
+    async def _begin(self, handle: RunHandle) -> None:
+        if self._is_stored(handle):
+            await self._archive.begin(handle.record.detail(), handle.origin.request)
 
     async def _keep(self, handle: RunHandle, begun: asyncio.Task[None]) -> None:
         with suppress(StorageUnavailableError):
             await begun
         await handle.finished()
-        if self.is_on:
+        if self._is_stored(handle):
             await self._store(handle)
         else:
             await self._wait(HELD)

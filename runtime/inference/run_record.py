@@ -82,6 +82,11 @@ class RunDetail(RunSummary):
     usage_by_model: dict[str, Usage] = Field(default_factory=dict)
     limits: RunLimits
 
+    def begun(self) -> RunDetail:
+        """As it was when the run began."""
+        known = {"id", "created_at", "model", "key_name", "question", "context", "limits"}
+        return RunDetail.model_validate(self.model_dump(include=known) | {"status": RunStatus.RUNNING})
+
     def summary(self) -> RunSummary:
         fields = self.model_dump(include=set(RunSummary.model_fields))
         return RunSummary.model_validate(fields | {"question": self.question[:PREVIEW_CHARACTERS]})

@@ -240,7 +240,7 @@ async def storage(tmp_path: Path) -> AsyncIterator[Storage]:
 async def test_oldest_runs_are_deleted_beyond_the_size_and_running_ones_never(storage: Storage) -> None:
     archive = RunArchive(storage, Presence(storage), 10_000)
     ids = [f"{number:032x}" for number in range(8)]
-    await archive.begin(detail_of(ids[0], "a/b", RunStatus.RUNNING, "still on"))
+    await archive.begin(detail_of(ids[0], "a/b", RunStatus.RUNNING, "still on"), None)
     for number, run_id in enumerate(ids[1:]):
         owner = "a/b" if number % 2 else "other"
         await archive.save(detail_of(run_id, owner, RunStatus.COMPLETED, "q"), bytes([number]) * 3_000)
@@ -256,7 +256,7 @@ async def test_how_a_run_ended_counts_more_than_that_it_was_running(storage: Sto
     archive = RunArchive(storage, Presence(storage), 10_000)
     crashed = RunArchive(storage, Presence(storage), 10_000)
     run_id = "1" * 32
-    await crashed.begin(detail_of(run_id, "a", RunStatus.RUNNING, "q"))
+    await crashed.begin(detail_of(run_id, "a", RunStatus.RUNNING, "q"), b"of its endpoint")
     await archive.save(detail_of(run_id, "a", RunStatus.COMPLETED, "q"), b"")
     [run] = await archive.runs("a")
     assert (run.status, run.is_interrupted) == (RunStatus.COMPLETED, False)

@@ -64,7 +64,8 @@ async def finish(service: Service, run_id: str) -> Any:
     await events(service, run_id)
     async with asyncio.timeout(DEADLINE):
         while True:
-            if await service.storage.entries(f"run-index/tester/{run_id}"):
+            entries = await service.storage.entries(f"run-index/tester/{run_id}")
+            if entries and not any("/running." in entry.path for entry in entries):
                 return await get(service, f"/{run_id}")
             await asyncio.sleep(0.01)
 
