@@ -1,4 +1,5 @@
-"""A caller who hangs up: the model calls, the cell and the session of the run end with it."""
+"""A run that is ended, by a caller who hangs up, by request or by its deadline: its model calls, its cell and its
+sessions end with it."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ import pytest
 
 from runtime.inference.replies import Pace
 from runtime.inference.settings import InferenceSettings
+from tests.runtime.inference.cancellation import ENDS, STATUSES, WORKS, begin
 from tests.runtime.inference.metrics_page import metrics, until_ended, until_metrics
 from tests.runtime.inference.sandbox_process import SandboxProcess
 from tests.runtime.inference.scripted_model import Gate, Hang, ScriptedModel
@@ -31,36 +33,30 @@ async def streaming(service: Service, path: str = "/rlm/v1/runs") -> AsyncIterat
         response.close()
 
 
-@pytest.mark.parametrize("path", ["/rlm/v1/runs", "/v1/chat/completions"])
-async def test_dropped_stream_ends_the_root_call_and_the_session(
-    service: Service, sandbox: SandboxProcess, model: ScriptedModel, path: str
+@pytest.mark.parametrize("work", WORKS)
+@pytest.mark.parametrize("end", ENDS)
+async def test_run_that_is_ended_ends_its_model_calls_its_cell_and_its_sessions(
+    service: Service, sandbox: SandboxProcess, model: ScriptedModel, end: str, work: str
+) -> None:
+    WORKS[work].script(model)
+    stream, run_id = await begin(service, ENDS[end])
+    if end != "its deadline":  # which may be over before, on a busy machine
+        await WORKS[work].reached(service, sandbox, model)
+    await ENDS[end](service, stream, run_id)
+    await model.until(lambda scripted: scripted.hanging == 0)
+    await until_ended(service, sandbox)
+    assert model.abandoned == WORKS[work].hanging or end == "its deadline"
+    assert await service.metric("rlm_inference_requests_total", status=STATUSES[end]) == 1
+    stream.drop()
+
+
+async def test_dropped_chat_stream_ends_the_root_call_and_the_session(
+    service: Service, sandbox: SandboxProcess, model: ScriptedModel
 ) -> None:
     model.enqueue(Hang())
-    async with streaming(service, path):
+    async with streaming(service, "/v1/chat/completions"):
         await model.until(lambda scripted: scripted.hanging == 1)
     await model.until(lambda scripted: scripted.abandoned == 1)
-    await until_ended(service, sandbox)
-    assert await service.metric("rlm_inference_requests_total", status="cancelled") == 1
-
-
-async def test_dropped_stream_ends_all_sub_calls(
-    service: Service, sandbox: SandboxProcess, model: ScriptedModel
-) -> None:
-    model.sub_rule = lambda _: Hang()
-    model.enqueue("```repl\nllm_query_batched([f'p{i}' for i in range(20)])\n```")
-    async with streaming(service):
-        await model.until(lambda scripted: scripted.hanging == 2)  # half of the process's four
-    await model.until(lambda scripted: scripted.abandoned == 2)
-    await until_ended(service, sandbox)
-    assert len(model.sub_calls) == 2
-
-
-async def test_dropped_stream_ends_a_cell_that_loops(
-    service: Service, sandbox: SandboxProcess, model: ScriptedModel
-) -> None:
-    model.enqueue("```repl\nwhile True: pass\n```")
-    async with streaming(service):
-        await until_metrics(service, sandbox.url, running=1)
     await until_ended(service, sandbox)
 
 
