@@ -11,6 +11,7 @@ import socket
 import time
 from typing import Final
 
+from runtime.sandbox.bare_fork import bare_fork
 from runtime.sandbox.hardening import die_with_parent
 
 REPARENTING_POLL_SECONDS: Final = 0.0002
@@ -22,7 +23,7 @@ def fork_branch(sock: socket.socket, descriptor: int, zygote: int) -> bool:
     A fork that is refused costs nothing but the branch: the server sees the socket's end.
     """
     try:
-        middle = os.fork()
+        middle = bare_fork()
     except OSError:
         middle = -1
     if middle != 0:
@@ -30,7 +31,7 @@ def fork_branch(sock: socket.socket, descriptor: int, zygote: int) -> bool:
         return False
     middle = os.getpid()
     try:
-        branch = os.fork()
+        branch = bare_fork()
     except OSError:
         os._exit(1)
     if branch != 0:

@@ -16,7 +16,7 @@ import socket
 import time
 from dataclasses import dataclass
 
-from runtime.sandbox.bare_fork import bare_fork, finish_fork
+from runtime.sandbox.bare_fork import bare_fork
 from runtime.sandbox.frames import PACKET, send
 from runtime.sandbox.hardening import die_with_parent
 
@@ -92,7 +92,6 @@ class Checkpoint:
     def _wait_for_promotion(self, reading: int, head: int) -> None:
         if os.read(reading, 1):
             os._exit(0)
-        finish_fork()
         os.close(reading)
         self._drop_stale_requests()
         # The head's descriptors close before it is reaped: a parent-death signal set now would fire at once.

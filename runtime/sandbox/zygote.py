@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from runtime.sandbox.baked_guest import baked_image
+from runtime.sandbox.bare_fork import bare_fork
 from runtime.sandbox.door import Door
 from runtime.sandbox.engine import Guest
 from runtime.sandbox.frames import receive, send
@@ -76,7 +77,7 @@ def _fork_child() -> bool:
     """True in the child. A fork that is refused (no processes, no memory) costs that session only: the server sees its
     socket close."""
     try:
-        return os.fork() == 0
+        return bare_fork() == 0
     except OSError:
         return False
 
