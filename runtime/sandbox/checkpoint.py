@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass
 
 from runtime.sandbox.bare_fork import bare_fork
+from runtime.sandbox.begun import Begun
 from runtime.sandbox.frames import PACKET, send
 from runtime.sandbox.hardening import die_with_parent
 
@@ -40,6 +41,7 @@ class Checkpoint:
         self._pipe: int | None = None
         self.zygote = zygote
         self.epoch = 0
+        self.begun = Begun()
 
     @property
     def exists(self) -> bool:
@@ -86,7 +88,8 @@ class Checkpoint:
 
     def _taken(self, seconds: float | None, cell: int, *, promoted: bool) -> Taken:
         if promoted:
-            send(self._sock, {"t": "promoted", "cell": cell, "epoch": self.epoch})
+            begun = self.begun.number
+            send(self._sock, {"t": "promoted", "cell": cell, "epoch": self.epoch, "begun": begun})
         return Taken(seconds, promoted)
 
     def _wait_for_promotion(self, reading: int, head: int) -> None:

@@ -85,8 +85,7 @@ class Dialogue:
     def become_branch_of(self, source: Dialogue) -> None:
         """The process is a fork of that of `source`."""
         self._begun, self._pristine = source._begun, source._pristine
-        self.process.unreported = source.process.unreported
-        self.process.meter.inherit(source.process.meter)
+        self.process.become_branch_of(source.process)
 
     def close(self) -> None:
         self.lost = True

@@ -27,7 +27,15 @@ CROWDED_QUIET_SECONDS: Final = 1.0  # the same while cells of other sessions wan
 UNCOVERED_SECONDS: Final = 0.25  # policy `idle`: cell time that may be lost without a checkpoint before the next cell
 TOUCH_SECONDS: Final = 5.0  # nobody waits for a touch, so nobody would stop guest code that runs away in one
 
-REHEARSAL: Final[Head] = {"t": "request", "policy": "off", "cell": 0, "cover": False, "crowded": False, "epoch": 0}
+REHEARSAL: Final[Head] = {
+    "t": "request",
+    "policy": "off",
+    "cell": 0,
+    "cover": False,
+    "crowded": False,
+    "epoch": 0,
+    "number": 0,
+}
 WARM_REQUEST: Final = b'{"op": "warm"}'
 TOUCH_REQUEST: Final = b'{"op": "touch"}'
 RESEED_REQUEST: Final = b'{"op": "reseed"}'
@@ -257,6 +265,7 @@ class Door:
         self._crowded = head["crowded"]
         self._covered = False
         self._ran = self._cpu = 0.0
+        self.checkpoint.begun.number = head["number"]
         self._resume()
         return True
 

@@ -63,6 +63,15 @@ class Ended:
 Outcome = Answer | Call | Ended
 
 
+@dataclass(frozen=True)
+class _Request:
+    """What was asked last, to be asked again if it was certainly not begun."""
+
+    head: Head
+    body: bytes
+    descriptors: Sequence[int]  # the caller's, open until the outcome is known
+
+
 class SessionProcess:
     """At most one request is under way; its outcome is awaited by `request` or `resume`."""
 
@@ -81,6 +90,9 @@ class SessionProcess:
         self._killed_for: End | None = None
         self._why = ""
         self._epoch = 0  # rises with each promotion; a request of an older one is not run
+        self._number = 0  # of the last request
+        self._unbegun: _Request | None = None  # it is under way, and not known to have been begun
+        self._cell = self._cell_asked = 0  # after which the head's state is, and will be when it has done the request
         self._on_gone = on_gone
         self.unreported: Ended | None = None  # the head ended while nobody waited; the next reply must say so
 
@@ -102,6 +114,12 @@ class SessionProcess:
         """Tell the process to fork a branch onto the socket `descriptor`; it does so only if it is (not) suspended."""
         if self._channel is not None:
             self._channel.send({"t": "fork", "suspended": suspended}, descriptors=[descriptor])
+
+    def become_branch_of(self, source: SessionProcess) -> None:
+        """It is a fork of the head of `source`."""
+        self.unreported, self._cell = source.unreported, source._cell
+        self._cell_asked = source._cell_asked
+        self.meter.inherit(source.meter)
 
     def kill(self, end: End) -> None:
         """SIGKILL the head; whoever waits for its outcome is told `end`, whatever the head still says."""
@@ -149,7 +167,7 @@ class SessionProcess:
             self._epoch = int(head["epoch"])
             self.meter.stop()
             self.meter.follow(pid, None)
-            self._settle(Ended(self._killed_for or End.DIED, self._why, int(head["cell"]), self.meter.used()))
+            self._promote(int(head["cell"]), int(head["begun"]))
         elif kind == "died":
             self._why = f"{head.get('kind')}: {head.get('detail')}"
             self.meter.pause(head)
@@ -159,6 +177,7 @@ class SessionProcess:
             # Said in the moment of the kill: the state that follows is the checkpoint's, so this did not happen.
             return
         elif kind == "done":
+            self._cell = self._cell_asked
             self.meter.pause(head)
             self._settle(Answer(head, body))
         elif kind == "call":
@@ -189,8 +208,12 @@ class SessionProcess:
         self._waiter = loop.create_future()
         self._killed_for = None
         self._why = ""
-        self.meter.begin(afresh=head["t"] == "request")
-        self._channel.send({**head, "epoch": self._epoch, "crowded": self.crowded}, body, descriptors)
+        if head["t"] == "request":
+            self._number += 1
+            self._cell_asked = int(head["cell"])
+            head = {**head, "number": self._number}
+            self._unbegun = _Request(head, body, descriptors)
+        self._send(head, body, descriptors)
         del body
         self._deadline = None if seconds is None else loop.call_later(seconds, self._time_out)
         try:
@@ -198,6 +221,26 @@ class SessionProcess:
         finally:
             if self._deadline is not None:
                 self._deadline.cancel()
+
+    def _send(self, head: Head, body: bytes, descriptors: Sequence[int]) -> None:
+        self.meter.begin(afresh=head["t"] == "request")
+        if self._channel is not None:
+            self._channel.send({**head, "epoch": self._epoch, "crowded": self.crowded}, body, descriptors)
+
+    def _promote(self, cell: int, begun: int) -> None:
+        """Another process is the head, with the state after `cell`; the one before had begun the request `begun`.
+
+        If somebody else killed that one, and it had not begun the request that is under way nor done what the other
+        lacks, then nothing has happened yet: the request goes to the new head, and its reply says so.
+        """
+        request, is_same_state = self._unbegun, cell == self._cell
+        ended = Ended(self._killed_for or End.DIED, self._why, cell, self.meter.used())
+        self._cell, self._unbegun = cell, None
+        if request is None or begun >= self._number or self._killed_for is not None or not is_same_state:
+            self._settle(ended)
+        else:
+            self.unreported = ended
+            self._send(request.head, request.body, request.descriptors)
 
     async def _outcome(self, waiter: asyncio.Future[Outcome]) -> Outcome:
         """What `waiter` is told. It is not kept with the process afterwards: a large one would stay in memory."""
@@ -225,6 +268,7 @@ class SessionProcess:
         return await self._outcome(self._waiter)
 
     def _settle(self, outcome: Outcome) -> None:
+        self._unbegun = None
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(outcome)
         elif isinstance(outcome, Ended):

@@ -52,11 +52,12 @@ class _Hello(_Report):
 
 
 class _Promoted(_Report):
-    """A checkpoint took the place of its head."""
+    """A checkpoint took the place of its head, which had begun the request `begun`."""
 
     t: Literal["promoted"]
     cell: Count
     epoch: Count
+    begun: Count
 
 
 class _Used(_Report):

@@ -181,10 +181,13 @@ async def test_slow_plain_reply_begins_with_white_space(impatient: Service, mode
 
 
 async def test_late_failure_cuts_the_connection_and_the_sdks_retry_gets_the_true_status(
-    impatient: Service, model: ScriptedModel
+    settings: InferenceSettings, tmp_path: Path, model: ScriptedModel
 ) -> None:
-    model.enqueue("```repl\nimport time\ntime.sleep(1)\n```", *[Failure(404)] * 10)
-    async with impatient.openai(max_retries=8) as client:  # on a busy machine a retry may be late as well
+    # A retry must fail before the reply begins, and starts a session first, which takes long on a busy machine.
+    pace = Pace(heartbeat=0.05, quiet=1.5, linger=30.0)
+    model.enqueue("```repl\nimport time\ntime.sleep(3)\n```", *[Failure(404)] * 10)
+    keys = write_keys(tmp_path / "keys", tester=API_KEY)
+    async with run_service(settings, keys, pace) as running, running.openai(max_retries=8) as client:
         with pytest.raises(openai.APIStatusError) as failed:
             await client.chat.completions.create(model=SERVED_MODEL, messages=QUESTION)
     assert failed.value.status_code == 502

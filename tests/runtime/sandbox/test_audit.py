@@ -77,8 +77,8 @@ async def test_a_cell_is_put_down_with_caller_request_code_hash_and_sizes(audite
 
 async def test_each_ending_of_a_cell_is_put_down(audited: SandboxClient) -> None:
     session = new_id()
-    for code in ("1 / 0", "while True: pass", "import os; os._exit(1)"):
-        await audited.execute(code, session, timeout=0.5)
+    for code, seconds in (("1 / 0", 30), ("while True: pass", 0.5), ("import os; os._exit(1)", 30)):
+        await audited.execute(code, session, timeout=seconds)
     cells = [line for line in lines_of(audited, session) if line["event"] == "cell"]
     assert [line["status"] for line in cells] == ["error", "timeout", "crashed"]
     assert cells[0]["code_sha256"] == digest("1 / 0")
@@ -109,11 +109,10 @@ async def test_a_host_call_beyond_the_cap_sends_nothing_out_even_from_code_that_
     reply = await audited.execute(code, session, host_functions=["ask"])
     assert (reply.status, reply.call) == (Status.OK, None)
     assert "host_call" not in events_of(audited, session)
+    assert (await audited.execute("kept", session)).result == "1"
     largest = await audited.execute(f"sandbox.call('ask', 'x' * {CALL_BYTES})", session)
     assert largest.call is not None
     assert lines_of(audited, session)[-1]["bytes"] == CALL_BYTES
-    await audited.resume(session, largest.call.id, result="")
-    assert (await audited.execute("kept", session)).result == "1"
     assert (await audited.execute("1 + 1")).result == "2"
 
 

@@ -25,6 +25,7 @@ from tests.runtime.sandbox.processes import (
 from tests.runtime.sandbox.server import SandboxServer, run_server
 
 SPIN = "while True: pass"
+TICKS = 10  # of the kernel's accounting: more than a head uses before it begins a cell
 
 
 @pytest.fixture(scope="module")
@@ -61,18 +62,51 @@ async def test_a_head_killed_while_idle_is_replaced_and_the_next_reply_says_so(
     assert not (await client.execute("x", session)).rolled_back
 
 
+async def test_a_request_that_the_killed_head_had_not_begun_is_done_by_the_next_one(
+    client: SandboxClient, server: SandboxServer
+) -> None:
+    session = new_id()
+    await client.execute("x = [1]", session)
+    head, _ = await head_and_checkpoint(server)
+    os.kill(head, signal.SIGSTOP)
+    asked = asyncio.create_task(client.execute("x.append(2); x", session))
+    await eventually(lambda: running_cells(client))
+    os.kill(head, signal.SIGKILL)
+    reply = await asked
+    assert (reply.status, reply.result, reply.rolled_back, reply.rolled_back_to) == (Status.OK, "[1, 2]", True, 1)
+    again = await client.execute("x", session)
+    assert (again.result, again.rolled_back) == ("[1, 2]", False)
+
+
+async def test_a_variable_that_the_killed_head_had_not_begun_to_set_is_set_by_the_next_one(
+    client: SandboxClient, server: SandboxServer
+) -> None:
+    session = new_id()
+    await client.execute("x = 1", session)
+    head, _ = await head_and_checkpoint(server)
+    os.kill(head, signal.SIGSTOP)
+    setting = asyncio.create_task(client.put(session, "v", b"y" * 100_000))
+    await eventually(lambda: running_cells(client))
+    os.kill(head, signal.SIGKILL)
+    assert (await setting).length == 100_000
+    reply = await client.execute("x, len(v)", session)
+    assert (reply.result, reply.rolled_back, reply.rolled_back_to) == ("(1, 100000)", True, 1)
+
+
+async def running_cells(client: SandboxClient) -> bool:
+    """A session's state is `running` only while a request of it is under way."""
+    return (await client.metrics())["wasm_sessions", "running"] > 0
+
+
 async def test_a_head_killed_while_it_runs_is_a_crash_that_rolls_back(
     client: SandboxClient, server: SandboxServer
 ) -> None:
     session = new_id()
     await client.execute("x = 1", session)
     head, _ = await head_and_checkpoint(server)
+    before = cpu_ticks({head})
     running = asyncio.create_task(client.execute(f"x = 2\n{SPIN}", session))
-
-    async def runs() -> bool:
-        return (await client.describe(session)).state == "running"
-
-    await eventually(runs)
+    await eventually(lambda: cpu_ticks({head}) > before + TICKS)
     os.kill(head, signal.SIGKILL)
     reply = await running
     assert (reply.status, reply.rolled_back_to) == (Status.CRASHED, 1)

@@ -76,8 +76,8 @@ TRICKS: Final[dict[str, Callable[[socket.socket], object]]] = {
     "done a thousand times": _say_often(DONE, 1000),
     "promoted without fields": _say({"t": "promoted"}),
     "promoted with wrong types": _say({"t": "promoted", "cell": [], "epoch": "x"}),
-    "promoted without having been killed": _say({"t": "promoted", "cell": 99, "epoch": 7}),
-    "promoted a thousand times": _say_often({"t": "promoted", "cell": 0, "epoch": 1}, 1000),
+    "promoted without having been killed": _say({"t": "promoted", "cell": 99, "epoch": 7, "begun": 0}),
+    "promoted a thousand times": _say_often({"t": "promoted", "cell": 0, "epoch": 1, "begun": 0}, 1000),
     "hello a thousand times": _say_often(HELLO, 1000),
     "died a thousand times": _say_often(
         {"t": "died", "kind": "x", "detail": "y", "ran": 0.1, "cpu": 0.1, "memory": 1 << 20}, 1000
