@@ -102,6 +102,28 @@ class AsyncPython(Sdk):
                 return (await client.files.content(args["id"])).text
             case "deleteFile":
                 return (await client.files.delete(args["id"])).to_dict()
+            case "response":
+                return (await client.responses.create(**args["params"])).to_dict()
+            case "responseStream":
+                events = await client.responses.create(**args["params"], stream=True)
+                seen = []
+                async with events:
+                    async for event in events:
+                        seen.append(event.to_dict())
+                        if len(seen) == args["leaveAfter"]:
+                            break
+                return seen
+            case "getResponse":
+                return (await client.responses.retrieve(args["id"])).to_dict()
+            case "followResponse":
+                followed = await client.responses.retrieve(args["id"], stream=True, starting_after=args["after"])
+                return [event.to_dict() async for event in followed]
+            case "cancelResponse":
+                return (await client.responses.cancel(args["id"])).to_dict()
+            case "deleteResponse":
+                return await client.responses.delete(args["id"])
+            case "inputItems":
+                return [item.id async for item in client.responses.input_items.list(args["id"])]
             case "models":
                 return [model.id async for model in client.models.list()]
             case "model":
@@ -147,6 +169,28 @@ class SyncPython(Sdk):
                 return client.files.content(args["id"]).text
             case "deleteFile":
                 return client.files.delete(args["id"]).to_dict()
+            case "response":
+                return (client.responses.create(**args["params"])).to_dict()
+            case "responseStream":
+                events = client.responses.create(**args["params"], stream=True)
+                seen = []
+                with events:
+                    for event in events:
+                        seen.append(event.to_dict())
+                        if len(seen) == args["leaveAfter"]:
+                            break
+                return seen
+            case "getResponse":
+                return (client.responses.retrieve(args["id"])).to_dict()
+            case "followResponse":
+                followed = client.responses.retrieve(args["id"], stream=True, starting_after=args["after"])
+                return [event.to_dict() for event in followed]
+            case "cancelResponse":
+                return (client.responses.cancel(args["id"])).to_dict()
+            case "deleteResponse":
+                return client.responses.delete(args["id"])
+            case "inputItems":
+                return [item.id for item in client.responses.input_items.list(args["id"])]
             case "models":
                 return [model.id for model in client.models.list()]
             case "model":

@@ -27,6 +27,15 @@ const commands = {
   file: (client, args) => client.files.retrieve(args.id),
   fileContent: async (client, args) => (await client.files.content(args.id)).text(),
   deleteFile: (client, args) => client.files.delete(args.id),
+  response: (client, args) => client.responses.create(args.params),
+  responseStream: async (client, args) =>
+    collect(await client.responses.create({ ...args.params, stream: true }), args.leaveAfter),
+  getResponse: (client, args) => client.responses.retrieve(args.id),
+  followResponse: async (client, args) =>
+    collect(await client.responses.retrieve(args.id, { stream: true, starting_after: args.after })),
+  cancelResponse: (client, args) => client.responses.cancel(args.id),
+  deleteResponse: async (client, args) => (await client.responses.delete(args.id)) ?? null,
+  inputItems: async (client, args) => (await collect(client.responses.inputItems.list(args.id))).map((item) => item.id),
   models: async (client) => (await collect(client.models.list())).map((model) => model.id),
   model: (client, args) => client.models.retrieve(args.id),
 };
