@@ -11,6 +11,7 @@ from runtime.inference.settings import InferenceSettings
 from tests.runtime.inference.sandbox_process import SandboxProcess, run_sandbox
 from tests.runtime.inference.scripted_model import ScriptedModel
 from tests.runtime.inference.service import API_KEY, SERVED_MODEL, Service, run_service, write_keys
+from tests.runtime.inference.trace_collector import TraceCollector
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +50,13 @@ def settings(sandbox: SandboxProcess, model: ScriptedModel) -> InferenceSettings
 async def service(settings: InferenceSettings, tmp_path: Path) -> AsyncIterator[Service]:
     async with run_service(settings, write_keys(tmp_path / "keys", tester=API_KEY)) as running:
         yield running
+
+
+@pytest.fixture
+async def collector(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TraceCollector]:
+    """Spans are sent to it at once, by services of the test and by its processes."""
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")  # milliseconds
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    receiver = await TraceCollector().start()
+    yield receiver
+    await receiver.stop()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -26,13 +25,6 @@ WORDS = f"Incorrect API key {MODEL_KEY}; use {TOKEN} at http://proxy:{PASSWORD}@
 SECRETS = (MODEL_KEY, PASSWORD, TOKEN, API_KEY, SANDBOX_KEY, "10.0.0.7")
 
 
-@pytest.fixture
-async def collector() -> AsyncIterator[TraceCollector]:
-    receiver = await TraceCollector().start()
-    yield receiver
-    await receiver.stop()
-
-
 async def test_a_provider_that_tells_keys_is_repeated_nowhere(
     sandbox: SandboxProcess, model: ScriptedModel, collector: TraceCollector, tmp_path: Path
 ) -> None:
@@ -46,8 +38,6 @@ async def test_a_provider_that_tells_keys_is_repeated_nowhere(
         "RLM_OTLP_ENDPOINT": collector.endpoint,
         "RLM_TRACE_CONTENT": "true",
         "RLM_AUDIT_LOG": "true",
-        "OTEL_BSP_SCHEDULE_DELAY": "20",
-        "NO_PROXY": "127.0.0.1",
         "WASM_SERVICE_URL": sandbox.url,
         "WASM_API_KEY_FILE": str(sandbox.key_file),
         "LOG_LEVEL": "DEBUG",

@@ -23,15 +23,6 @@ CONTENT = "the-text-that-nobody-may-see"
 
 
 @pytest.fixture
-async def collector(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TraceCollector]:
-    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")  # milliseconds
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    receiver = await TraceCollector().start()
-    yield receiver
-    await receiver.stop()
-
-
-@pytest.fixture
 async def traced(settings: InferenceSettings, collector: TraceCollector, tmp_path: Path) -> AsyncIterator[Service]:
     exporting = settings.model_copy(update={"otlp_endpoint": collector.endpoint})
     async with run_service(exporting, write_keys(tmp_path / "keys", tester=API_KEY)) as service:

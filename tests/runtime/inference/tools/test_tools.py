@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import io
 import json
@@ -22,6 +21,8 @@ from tests.runtime.inference.scripted_model import QUESTION, ScriptedModel
 from tests.runtime.inference.service import API_KEY, Service, run_service, write_keys
 from tests.runtime.inference.tools.test_addresses import Names
 from tests.runtime.inference.tools.tool_server import Asked, ToolServer
+from tests.runtime.inference.trace_collector import TraceCollector
+from tests.runtime.sandbox.eventually import eventually
 
 SECRET = "the-tools-own-key-17"
 
@@ -96,10 +97,10 @@ async def test_a_tools_name_is_restored_after_a_cell_that_took_it(
 
 
 async def test_a_call_is_told_counted_traced_and_audited_without_its_texts_in_the_audit(
-    offer: Offer, server: ToolServer, model: ScriptedModel
+    offer: Offer, server: ToolServer, model: ScriptedModel, collector: TraceCollector
 ) -> None:
     with redirect_stdout(io.StringIO()) as stdout:
-        service = await offer(server.declare(), audit_log=True)
+        service = await offer(server.declare(), audit_log=True, otlp_endpoint=collector.endpoint)
         model.enqueue(repl("look_up(q='what-is-asked')\nlook_up(q='again')\nFINAL('done')"))
         events = await run(service)
         audited = [line for line in map(json.loads, stdout.getvalue().splitlines()) if line["event"] == "tool_call"]
@@ -115,6 +116,10 @@ async def test_a_call_is_told_counted_traced_and_audited_without_its_texts_in_th
     assert audited[0] | {"tool": "look_up", "is_error": False, "arguments_bytes": 22} == audited[0]
     assert audited[0]["run"] == events[0].run_id
     assert "what-is-asked" not in stdout.getvalue()
+    await eventually(lambda: collector.named("POST /rlm/v1/runs"))
+    (cell,) = collector.named("execute_tool repl")
+    assert [span.name for span in collector.children(cell)] == ["execute_tool look_up"] * 2
+    assert b"what-is-asked" not in collector.raw
 
 
 @pytest.mark.parametrize(
@@ -265,7 +270,9 @@ async def test_a_run_that_is_given_up_gives_up_its_tool_call(
     async with service.http.post(f"{service.url}/rlm/v1/runs", json=body):
         await server.hanging.wait()
         assert await service.metric("rlm_active_runs") == 1
-    async with asyncio.timeout(60):
-        while await service.metric("rlm_active_runs"):  # noqa: ASYNC110  # it is another task's
-            await asyncio.sleep(0.02)
+
+    async def is_over() -> bool:
+        return await service.metric("rlm_active_runs") == 0
+
+    await eventually(is_over)
     assert await service.metric("rlm_inference_requests_total", status="cancelled") == 1
