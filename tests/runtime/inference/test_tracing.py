@@ -79,11 +79,25 @@ async def test_a_run_is_a_tree_of_spans_under_the_callers(
     assert {span.trace for span in collector.spans} == {TRACE}
     assert collector.resource["service.name"] == "rlm-inference"
 
+    sent_to_models = {name.lower() for call in model.requests for name in call.headers}
+    assert not {"traceparent", "tracestate", "x-request-id"} & sent_to_models
     assert CONTENT.encode() not in collector.raw
     assert QUESTION.encode() not in collector.raw
     cells = [line for line in sandbox.log_lines() if line.get("trace_id") == TRACE and line["message"] == "cell"]
     assert {line["request_id"] for line in cells} == {"the-request"}
     assert len(cells) >= 4  # what begins the session counts too
+
+
+async def test_a_trace_that_its_caller_does_not_sample_is_not_exported(
+    traced: Service, collector: TraceCollector, model: ScriptedModel
+) -> None:
+    model.enqueue("FINAL(1)", "FINAL(2)")
+    traced.http.headers.update({"traceparent": f"00-{TRACE}-{CALLER}-00"})
+    await answer(traced)
+    traced.http.headers.pop("traceparent")
+    await answer(traced)
+    await request_span(collector)
+    assert TRACE not in {span.trace for span in collector.spans}
 
 
 async def test_without_a_collector_the_callers_trace_still_reaches_the_sandboxs_log(
