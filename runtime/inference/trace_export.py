@@ -36,14 +36,15 @@ async def open_export(endpoint: str, *, with_content: bool) -> AsyncIterator[Tra
         resource=resource.merge(OTELResourceDetector().detect()),
         shutdown_on_exit=False,  # it would wait for half a minute
     )
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint)))
+    exporter = OTLPSpanExporter(endpoint)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     try:
         yield Tracing(provider.get_tracer("runtime.inference", version("rlm-operator")), with_content=with_content)
     finally:
-        await _shut_down(provider)
+        await _shut_down(provider, exporter)
 
 
-async def _shut_down(provider: TracerProvider) -> None:
+async def _shut_down(provider: TracerProvider, exporter: OTLPSpanExporter) -> None:
     """In a thread that nobody has to wait for, as a collector may be slow for longer than a pod has."""
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
@@ -59,3 +60,4 @@ async def _shut_down(provider: TracerProvider) -> None:
             await done.wait()
     except TimeoutError:
         log.warning("the last spans could not be sent in time")
+        exporter.shutdown()  # type: ignore[no-untyped-call]  # it would try for longer; the SDK left its type out
