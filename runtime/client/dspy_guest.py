@@ -1,14 +1,16 @@
 """What code of a dspy module finds in its session: its tools, SUBMIT and its inputs. It runs in the sandbox only.
 
-`dspy_interpreter.py` sends it as text with a new session, and calls what is in `__rlm_dspy__` by cells of its own.
+`dspy_interpreter.py` sends it as text with a new session, after `tool_guest.py`, and calls what is in `__rlm_dspy__`
+by cells of its own.
 
-What it says to the other end (JSON in text):
-    call  dspy_tool    {"name": str, "positional": [...], "named": {...}} -> {"value": ...}
+What it says to the other end besides calls of tools:
     emit  dspy.final   SUBMIT was called; the fields are in the variable `__rlm_final__`, as JSON text
 """
 
+from collections.abc import Callable
 
-def _install(namespace: dict[str, object]) -> None:
+
+def _install(namespace: dict[str, object], build_tool: Callable[[str], object]) -> None:
     from json import dumps, loads
 
     import sandbox  # type: ignore[import-not-found]  # exists only inside the sandbox's guest
@@ -17,17 +19,6 @@ def _install(namespace: dict[str, object]) -> None:
     inputs: dict[str, tuple[str, object]] = {}  # name: how it came, and its text or JSON text
     fields: list[str] = []
     final: list[str] = []
-
-    def build_tool(name: str) -> object:
-        def tool(*args: object, **kwargs: object) -> object:
-            try:
-                payload = dumps({"name": name, "positional": args, "named": kwargs})
-            except (TypeError, ValueError) as problem:
-                raise TypeError(f"{name} runs outside the sandbox and takes JSON values only: {problem}") from None
-            return loads(sandbox.call("dspy_tool", payload))["value"]
-
-        tool.__name__ = tool.__qualname__ = name
-        return tool
 
     def submit(*values: object, **named: object) -> None:
         """Finish with a value for each output field, by position or by name."""
@@ -73,5 +64,5 @@ def _install(namespace: dict[str, object]) -> None:
     sandbox.after_cell(after_cell)
 
 
-_install(globals())
-del _install
+_install(globals(), globals().pop("_build_tool"))
+del _install, Callable

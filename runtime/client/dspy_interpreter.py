@@ -20,9 +20,10 @@ from typing import Any, Final, Self
 from dspy.primitives.code_interpreter import CodeExecutionError, CodeInterpreterError, FinalOutput
 from pydantic_core import PydanticSerializationError, to_json
 
-from runtime.client.dspy_tools import TOOL, Tools, answer_call
+from runtime.client.dspy_tools import Tools, answer_call
 from runtime.client.pool_address import PoolAddress
 from runtime.client.remote_session import RemoteSession, demand_session, describe_end
+from runtime.client.tool_calls import TOOL
 from runtime.inference.errors import SandboxUnavailableError
 from runtime.inference.sandbox_client import DEFAULT_CELL_TIMEOUT
 from runtime.wire import CellReply, HostCall, SessionRequest, Status
@@ -60,8 +61,9 @@ class SandboxInterpreter:
     ) -> None:
         self.tools: Tools = dict(tools or {})
         self.output_fields = output_fields
-        prelude = resources.files("runtime.client").joinpath("dspy_guest.py").read_text(encoding="utf-8")
-        request = SessionRequest(session_id=uuid.uuid4().hex, prelude=prelude, host_functions=[TOOL])
+        sources = resources.files("runtime.client")
+        prelude = [sources.joinpath(name).read_text(encoding="utf-8") for name in ("tool_guest.py", "dspy_guest.py")]
+        request = SessionRequest(session_id=uuid.uuid4().hex, prelude="\n\n".join(prelude), host_functions=[TOOL])
         address = PoolAddress.find(wasm_service_url, api_key_file, tls_dir)
         self._session = RemoteSession(address, request, timeout=timeout, patience=PATIENCE)
         self._configured: tuple[str, str] | None = None

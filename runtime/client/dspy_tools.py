@@ -11,35 +11,21 @@ import inspect
 import json
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from runtime.client.remote_session import HostCallError
+from runtime.client.tool_calls import read_tool_call
 from runtime.inference.errors import SandboxUnavailableError
 from runtime.wire import HostCall
-
-TOOL: Final = "dspy_tool"
 
 Tools = dict[str, Callable[..., Any]]
 
 
-class _ToolCall(BaseModel):
-    name: str
-    positional: list[Any]
-    named: dict[str, Any]
-
-
 def answer_call(tools: Tools, call: HostCall) -> str:
     """The result of a tool as JSON. What it raises is raised in the cell; what has no JSON form arrives as text."""
-    try:
-        asked = _ToolCall.model_validate_json(call.payload)
-    except ValidationError as error:
-        raise HostCallError("the call is not as the session's tools make it") from error
-    tool = tools.get(asked.name)
-    if tool is None:
-        raise HostCallError(f"there is no tool {asked.name[:100]!r}")
+    tool, asked = read_tool_call(call, tools)
     try:
         value = _finish(_call(tool, asked.positional, asked.named))
     except SandboxUnavailableError:

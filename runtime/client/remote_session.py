@@ -37,9 +37,16 @@ class RemoteSession:
     or lost the session."""
 
     def __init__(
-        self, address: PoolAddress, request: SessionRequest, *, timeout: float, patience: float = TIMEOUT_MARGIN
+        self,
+        address: PoolAddress,
+        request: SessionRequest,
+        *,
+        timeout: float,
+        patience: float = TIMEOUT_MARGIN,
+        renewal: float = RENEWAL_INTERVAL,
     ) -> None:
-        """`request` must have a session id. `timeout`: seconds of running time per cell; HTTP waits 5 s longer."""
+        """`request` must have a session id. `timeout`: seconds of running time per cell; HTTP waits 5 s longer.
+        `patience`: seconds to keep asking a busy pool. `renewal`: seconds between signs of life during an answer."""
         if request.session_id is None:
             raise ValueError("a remote session needs its id from the start, so that it can be ended")
         self.id = request.session_id
@@ -47,6 +54,7 @@ class RemoteSession:
         self._request = request
         self._timeout = timeout
         self._patience = patience
+        self._renewal = renewal
         self._thread = LoopThread()
         self._client: SandboxClient | None = None
         self._is_made = False
@@ -121,7 +129,7 @@ class RemoteSession:
 
     async def _renew(self, client: SandboxClient) -> None:
         while True:
-            await asyncio.sleep(RENEWAL_INTERVAL)
+            await asyncio.sleep(self._renewal)
             with contextlib.suppress(SandboxUnavailableError):  # the answer's own request will say what is wrong
                 await client.touch([self.id])
 

@@ -16,12 +16,12 @@ from rlm.core.comms_utils import LMRequest, LMResponse, send_lm_request, send_lm
 from rlm.core.types import RLMChatCompletion
 
 from runtime.client.remote_session import HostCallError
+from runtime.client.tool_calls import TOOL, read_tool_call
 from runtime.inference.errors import SandboxUnavailableError
 from runtime.wire import HostCall
 
 LLM_QUERY: Final = "llm_query"
 RLM_QUERY: Final = "rlm_query"
-TOOL: Final = "rlms_tool"
 
 Subcall = Callable[[str, str | None], RLMChatCompletion]
 
@@ -29,12 +29,6 @@ Subcall = Callable[[str, str | None], RLMChatCompletion]
 class _Prompts(BaseModel):
     prompts: list[str]
     model: str | None
-
-
-class _ToolCall(BaseModel):
-    name: str
-    positional: list[Any]
-    named: dict[str, Any]
 
 
 class RlmsCalls:
@@ -63,9 +57,9 @@ class RlmsCalls:
 
     def answer(self, call: HostCall) -> str:
         """Any code in the session can call with any payload, so it is checked."""
+        if call.name == TOOL:
+            return self._use_tool(call)
         try:
-            if call.name == TOOL:
-                return self._use_tool(_ToolCall.model_validate_json(call.payload))
             asked = _Prompts.model_validate_json(call.payload)
         except ValidationError as error:
             raise HostCallError(f"{call.name}: the call is not as the REPL's functions make it") from error
@@ -106,17 +100,15 @@ class RlmsCalls:
         except Exception as error:  # noqa: BLE001  # whatever ends a child is its answer, as with the library's own environments
             return f"Error: RLM query failed - {error}"
 
-    def _use_tool(self, call: _ToolCall) -> str:
-        tool = self._tools.get(call.name)
-        if tool is None:
-            raise HostCallError(f"there is no tool {call.name[:100]!r}")
+    def _use_tool(self, call: HostCall) -> str:
+        tool, asked = read_tool_call(call, self._tools)
         try:
-            value = tool(*call.positional, **call.named)
+            value = tool(*asked.positional, **asked.named)
         except Exception as error:
             raise HostCallError(f"{type(error).__name__}: {error}") from error
         try:
             return to_json({"value": value}).decode()
         except PydanticSerializationError as error:
             raise HostCallError(
-                f"{call.name} gave a {type(value).__name__}, which has no JSON form and cannot go into the sandbox"
+                f"{asked.name} gave a {type(value).__name__}, which has no JSON form and cannot go into the sandbox"
             ) from error

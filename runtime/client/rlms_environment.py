@@ -20,7 +20,8 @@ from rlm.environments.base_env import IsolatedEnv, extract_tool_value, validate_
 from runtime.client.pool_address import PoolAddress
 from runtime.client.remote_repl import read_value
 from runtime.client.remote_session import RemoteSession, demand_session, describe_end
-from runtime.client.rlms_calls import LLM_QUERY, RLM_QUERY, TOOL, RlmsCalls, Subcall
+from runtime.client.rlms_calls import LLM_QUERY, RLM_QUERY, RlmsCalls, Subcall
+from runtime.client.tool_calls import TOOL
 from runtime.inference.sandbox_client import DEFAULT_CELL_TIMEOUT
 from runtime.wire import CellReply, Local, LocalsMode, SessionRequest, Status
 
@@ -205,6 +206,11 @@ def _split_tools(tools: dict[str, Any]) -> tuple[dict[str, Callable[..., Any]], 
 
 
 def _build_prelude(tool_names: list[str]) -> str:
-    repl = resources.files("runtime.inference").joinpath("prelude.py").read_text(encoding="utf-8")
-    more = resources.files("runtime.client").joinpath("rlms_guest.py").read_text(encoding="utf-8")
-    return f"{repl}\n\n{more}\n\n_extend(globals(), {tool_names!r})\ndel _extend\n"
+    sources = {"runtime.inference": ["prelude.py"], "runtime.client": ["tool_guest.py", "rlms_guest.py"]}
+    texts = [
+        resources.files(package).joinpath(name).read_text(encoding="utf-8")
+        for package, names in sources.items()
+        for name in names
+    ]
+    begin = f"_extend(globals(), {{name: _build_tool(name) for name in {tool_names!r}}})\ndel _extend, _build_tool\n"
+    return "\n\n".join([*texts, begin])

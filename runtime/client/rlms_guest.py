@@ -2,16 +2,12 @@
 
 `rlms_environment.py` sends it as text after that prelude, which has the names of the REPL. What `rlms` has more is
 here: contexts and histories by number (`context_0`, …; `context` and `history` are the first ones), a history that
-compaction appends to, and custom tools. The environment calls what is in `__rlms__`.
-
-What it says to the other end (JSON in text):
-    call  rlms_tool    {"name": str, "positional": [...], "named": {...}} -> {"value": ...}
+compaction appends to, and custom tools, which `tool_guest.py` makes. The environment calls what is in `__rlms__`.
 """
 
 
-def _extend(namespace: dict[str, object], tool_names: list[str]) -> None:
+def _extend(namespace: dict[str, object], tools: dict[str, object]) -> None:
     import sys
-    from json import dumps, loads
 
     import sandbox  # type: ignore[import-not-found]  # exists only inside the sandbox's guest
 
@@ -19,17 +15,6 @@ def _extend(namespace: dict[str, object], tool_names: list[str]) -> None:
     answer: dict[str, object] = namespace["answer"]  # type: ignore[assignment]  # the prelude made it
     compacted: list[object] = []
     is_compacting = [False]
-
-    def build_tool(name: str) -> object:
-        def tool(*args: object, **kwargs: object) -> object:
-            try:
-                payload = dumps({"name": name, "positional": args, "named": kwargs})
-            except (TypeError, ValueError) as problem:
-                raise TypeError(f"{name} runs outside the sandbox and takes JSON values only: {problem}") from None
-            return loads(sandbox.call("rlms_tool", payload))["value"]
-
-        tool.__name__ = tool.__qualname__ = name
-        return tool
 
     class Environment:
         """Called by cells of the environment, never by the model's code."""
@@ -54,7 +39,7 @@ def _extend(namespace: dict[str, object], tool_names: list[str]) -> None:
             answer.clear()
             answer.update(content="", ready=False)
 
-    kept = {name: build_tool(name) for name in tool_names} | {"__rlms__": Environment()}
+    kept = {**tools, "__rlms__": Environment()}
     namespace.update(kept)
 
     def restore() -> None:

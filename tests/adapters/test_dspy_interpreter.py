@@ -216,7 +216,7 @@ def test_result_of_a_tool_is_json_or_its_text(shared: SandboxInterpreter) -> Non
 def test_code_that_forges_a_call_gets_an_error(shared: SandboxInterpreter) -> None:
     for payload in ("{}", '{"name": "exec", "positional": [], "named": {}}', "["):
         with pytest.raises(CodeExecutionError, match="RuntimeError"):
-            shared(f"import sandbox; sandbox.call('dspy_tool', {payload!r})")
+            shared(f"import sandbox; sandbox.call('client.tool', {payload!r})")
 
 
 def test_tool_that_executes_in_the_same_interpreter_is_refused(shared: SandboxInterpreter) -> None:

@@ -215,7 +215,7 @@ def test_code_that_forges_a_call_gets_an_error_and_no_tool() -> None:
 
     with SandboxREPL(custom_tools={"tool": here}) as repl:
         for payload in ("{}", '{"name": "__import__", "positional": [], "named": {}}', "["):
-            result = repl.execute_code(f"import sandbox\nsandbox.call('rlms_tool', {payload!r})")
+            result = repl.execute_code(f"import sandbox\nsandbox.call('client.tool', {payload!r})")
             assert "RuntimeError" in result.stderr
 
 
