@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from aiohttp import web
 from pydantic import ValidationError
 
-from runtime.inference.asking import Attachments, QuestionRequest
-from runtime.inference.attachments import read_attachments
+from runtime.inference.asking import QuestionRequest
+from runtime.inference.attachments import Attached, read_attachments
 from runtime.inference.encodings import check_ratio
 from runtime.inference.envelope import KEY_NAME, invalid_body
 from runtime.inference.errors import TooLargeError
@@ -52,8 +52,9 @@ async def receive(
     FileNotFoundHereError for files that the caller does not have."""
     asked, digest = await asyncio.to_thread(_parse, await _read(request, limit), model)
     asked = await complete(asked)
-    attachments = await read_attachments(files, request[KEY_NAME], asked.file_ids(), limit)
-    return Parsed(asked.without_texts(), await asyncio.to_thread(_take_question, asked, attachments), digest)
+    owner = request[KEY_NAME]
+    attached = await read_attachments(files, owner, asked.file_ids(), limit)
+    return Parsed(asked.without_texts(), await asyncio.to_thread(_take_question, asked, attached, owner), digest)
 
 
 async def _read(request: web.Request, limit: int) -> bytearray:
@@ -73,7 +74,8 @@ def _parse(body: bytearray, model: type[RequestT]) -> tuple[RequestT, str]:
         raise invalid_body(error) from error
 
 
-def _take_question(asked: QuestionRequest, attachments: Attachments) -> Question:
-    question = asked.question(attachments)
+def _take_question(asked: QuestionRequest, attached: Attached, owner: str) -> Question:
+    question = asked.question(attached.documents)
+    question = replace(question, content=attached.identify(owner, question.context))
     _ = question.summary, question.parsed_bytes  # counted here, off the event loop
     return question

@@ -15,6 +15,7 @@ from runtime.audit import open_audit_log
 from runtime.inference.audit import Audit
 from runtime.inference.breaker import BreakerState
 from runtime.inference.child_slots import ChildSlots
+from runtime.inference.context_cache import ContextCache
 from runtime.inference.llm import Models
 from runtime.inference.metrics import Metrics
 from runtime.inference.sandbox_client import SandboxClient
@@ -36,6 +37,7 @@ class Engine:
     tracing: Tracing
     audit: Audit
     tools: Toolbox
+    contexts: ContextCache
 
 
 @contextlib.asynccontextmanager
@@ -59,11 +61,14 @@ async def open_engine(settings: InferenceSettings, metrics: Metrics) -> AsyncIte
     try:
         async with _open_tracing(settings) as tracing, open_toolbox(settings.tools_file) as tools:
             models = Models(settings, metrics, tracing)
+            contexts = ContextCache(client, metrics)
             try:
                 slots = ChildSlots(settings.max_child_runs)
                 audit = Audit(open_audit_log(is_on=settings.audit_log))
-                yield Engine(settings, models, Sandbox(client, watch), metrics, slots, tracing, audit, tools)
+                sandbox = Sandbox(client, watch)
+                yield Engine(settings, models, sandbox, metrics, slots, tracing, audit, tools, contexts)
             finally:
+                await contexts.close()
                 await models.close()
     finally:
         watching.cancel()

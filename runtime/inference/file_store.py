@@ -21,6 +21,7 @@ from runtime.inference.audit import Audit
 from runtime.inference.errors import FileNotFoundHereError, StorageFullError
 from runtime.inference.key_limits import LimitsByKey
 from runtime.inference.storage import ID_LENGTH, TOKEN_LENGTH, Storage
+from runtime.inference.text_cache import TextCache
 
 PREFIX: Final = "file-"
 _ID: Final = re.compile(rf"{PREFIX}[0-9a-f]{{{ID_LENGTH}}}")
@@ -47,6 +48,7 @@ class FileStore:
         self._max_bytes = max_bytes
         self._limits = limits
         self._audit = audit
+        self.texts = TextCache()
 
     async def add(self, owner: str, filename: str, purpose: str, spooled: Path, size: int) -> StoredFile:
         """Keep the content of `spooled`, `size` bytes. Raises StorageFullError."""
@@ -97,6 +99,7 @@ class FileStore:
     async def delete(self, owner: str, file_id: str) -> None:
         """Raises FileNotFoundHereError."""
         await self.find(owner, file_id)
+        self.texts.drop(file_id)
         await self._storage.delete(_path(_RECORDS, owner, file_id), _path(_CONTENTS, owner, file_id))
         self._audit.file("deleted", owner, file_id)
 

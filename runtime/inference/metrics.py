@@ -32,6 +32,14 @@ class Recovery(StrEnum):
     FAILED = "failed"
 
 
+class CacheUse(StrEnum):
+    """How a run over uploaded files got its context."""
+
+    HIT = "hit"  # a copy of a session that had it
+    MISS = "miss"  # it was brought into such a session first
+    BYPASSED = "bypassed"  # it was sent to the run's own session: no room for a copy, or the pool cannot fork
+
+
 class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -67,6 +75,12 @@ class Metrics:
             "rlm_sandbox_demand",
             "Sessions of this process in the sandbox: those that runs wait for, and those they have.",
             ["state"],
+            registry=self.registry,
+        )
+        self.context_cache = Counter(
+            "rlm_context_cache_total",
+            "Sessions of runs over large uploaded files, by how they got the context.",
+            ["result"],
             registry=self.registry,
         )
         self.sandbox_servers = Gauge(
@@ -155,6 +169,8 @@ class Metrics:
             self.sandbox_demand.labels(state)
         for outcome in Recovery:
             self.recoveries.labels(outcome.value)
+        for use in CacheUse:
+            self.context_cache.labels(use.value)
         for reason in BudgetReason:
             self.budget_stops.labels(reason.value)
 

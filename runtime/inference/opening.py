@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from pydantic_core import to_json
 
 from runtime.inference.calls import HOST_FUNCTIONS
-from runtime.inference.errors import ContextTooLargeError, SandboxRefusedError
+from runtime.inference.errors import ContextTooLargeError, SandboxRefusedError, SandboxUnavailableError
 from runtime.inference.question import Context, Document, DocumentsContext, JsonContext, Question, TextContext
 from runtime.inference.sandbox_client import SandboxClient
 from runtime.inference.tools.offer import ToolOffer
@@ -31,6 +31,7 @@ from runtime.wire import (
 )
 
 CELL_TIMEOUT: Final = 30.0
+_DELETE_TIMEOUT: Final = 5.0
 _PIECE_CHARACTERS: Final = 16 * 1024 * 1024  # of one request, so that neither end holds a large context twice
 _TOO_MUCH: Final = frozenset({ErrorCode.TOO_LARGE, ErrorCode.LIMIT_EXCEEDED, ErrorCode.INVALID_VALUE})
 
@@ -51,12 +52,16 @@ class Fresh:
     tools: tuple[ToolOffer, ...] = ()
     seed: int = field(default_factory=lambda: secrets.randbits(64))
 
+    @property
+    def host_functions(self) -> list[str]:
+        return [*HOST_FUNCTIONS, *(tool.name for tool in self.tools)]
+
     async def begin(self, client: SandboxClient, session_id: str) -> int:
         await client.create_session(
             SessionRequest(
                 session_id=session_id,
                 prelude=read_prelude(),
-                host_functions=[*HOST_FUNCTIONS, *(tool.name for tool in self.tools)],
+                host_functions=self.host_functions,
                 checkpoint=CheckpointPolicy.IDLE,
                 seed=self.seed,
             )
@@ -64,18 +69,25 @@ class Fresh:
         with fitting(self.question):
             pieces = await put_context(client, session_id, self.question.context)
             await client.put_json(session_id, "history", await asyncio.to_thread(to_json, self.question.history))
-        as_json = self.question.answer_format is not None
-        tools = {tool.name: tool.description for tool in self.tools}
-        begun = await execute(client, session_id, f"__rlm_begin__({pieces}, {as_json}, {tools!r})")
-        if begun.status is not Status.OK:
-            problem = begun.error.type if begun.error else begun.status.value
-            raise ContextTooLargeError(_too_large(self.question, problem))
-        return begun.cell
+        return await begin_repl(client, session_id, self, pieces)
 
 
 def read_prelude() -> str:
     """The guest code of `prelude.py`, as text."""
     return resources.files("runtime.inference").joinpath("prelude.py").read_text(encoding="utf-8")
+
+
+async def begin_repl(client: SandboxClient, session_id: str, fresh: Fresh, pieces: int) -> int:
+    """What is done once, when prelude, context and history are there: the number of the cell. Raises
+    ContextTooLargeError."""
+    question = fresh.question
+    as_json = question.answer_format is not None
+    tools = {tool.name: tool.description for tool in fresh.tools}
+    begun = await execute(client, session_id, f"__rlm_begin__({pieces}, {as_json}, {tools!r})")
+    if begun.status is not Status.OK:
+        problem = begun.error.type if begun.error else begun.status.value
+        raise ContextTooLargeError(_too_large(question, problem))
+    return begun.cell
 
 
 async def execute(client: SandboxClient, session_id: str, code: str) -> CellReply:
@@ -100,16 +112,27 @@ async def put_context(client: SandboxClient, session_id: str, context: Context) 
         case TextContext(text) if len(text) <= _PIECE_CHARACTERS:
             await client.put_text(session_id, "context", text)
             return 0
+        case _:
+            return await put_pieces(client, session_id, context)
+
+
+async def put_pieces(client: SandboxClient, session_id: str, context: Context, whole: int = _PIECE_CHARACTERS) -> int:
+    """As variables that `__rlm_begin__` puts together; how many. An ASCII text of up to `whole` characters is one,
+    which costs nothing to put together."""
+    match context:
         case TextContext(text):
-            starts = range(0, len(text), _PIECE_CHARACTERS)
+            size = whole if text.isascii() else _PIECE_CHARACTERS
+            starts = range(0, len(text), size)
             for index, start in enumerate(starts):
-                await client.put_text(session_id, _piece(index), text[start : start + _PIECE_CHARACTERS])
+                await client.put_text(session_id, _piece(index), text[start : start + size])
             return len(starts)
         case DocumentsContext(documents):
             batches = batch_documents(documents, _PIECE_CHARACTERS)
             for index, batch in enumerate(batches):
                 await client.put_json(session_id, _piece(index), await asyncio.to_thread(to_json, batch))
             return len(batches)
+        case JsonContext():
+            raise TypeError("a JSON value has no pieces")
 
 
 def batch_documents(documents: list[Document], characters: int) -> list[list[Document]]:
@@ -124,6 +147,13 @@ def batch_documents(documents: list[Document], characters: int) -> list[list[Doc
         batches[-1].append(document)
         size += length
     return batches
+
+
+async def end_session(client: SandboxClient, session_id: str) -> None:
+    """What cannot be deleted ends by the pool's idle timeout."""
+    with contextlib.suppress(TimeoutError, SandboxUnavailableError):
+        async with asyncio.timeout(_DELETE_TIMEOUT):
+            await client.delete(session_id)
 
 
 @contextlib.contextmanager

@@ -63,6 +63,14 @@ Context = TextContext | JsonContext | DocumentsContext
 
 
 @dataclass(frozen=True)
+class ContentKey:
+    """Tells equal contexts of one key: a hash of the uploaded files that are all of the context."""
+
+    owner: str  # the key's name
+    digest: str
+
+
+@dataclass(frozen=True)
 class Question:
     text: str
     context: Context
@@ -71,6 +79,7 @@ class Question:
     max_answer_tokens: int | None = None
     in_copy: bool = False  # of a child run: its session is a copy of the asking run's
     answer_format: AnswerFormat | None = None  # None: any text
+    content: ContentKey | None = None  # None: not from uploaded files alone
 
     @cached_property
     def summary(self) -> ContextSummary:

@@ -23,9 +23,10 @@ from runtime.inference.errors import BudgetError, InferenceError, RunCancelledEr
 from runtime.inference.events import RunCompleted, RunError, RunFailed, RunStarted
 from runtime.inference.loop import find_answer
 from runtime.inference.memo import Memo
+from runtime.inference.opening import Fresh
 from runtime.inference.question import Question
 from runtime.inference.run import Conversation, Narrator, Run
-from runtime.inference.session import open_session
+from runtime.inference.session import open_from
 from runtime.inference.turns import Answer
 
 log = logging.getLogger(__name__)
@@ -128,7 +129,8 @@ async def _answer(
 
 
 async def _answer_in_session(engine: Engine, talk: Conversation) -> Answer:
-    opening = partial(open_session, engine.sandbox, talk.question, engine.tools.offers)
+    origin = engine.contexts.origin(Fresh(talk.question, engine.tools.offers))
+    opening = partial(open_from, engine.sandbox, origin)
     async with demand_session(engine.metrics, opening, engine.settings.sandbox_start_timeout_seconds) as session:
         run = Run(
             **vars(talk),

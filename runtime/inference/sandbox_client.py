@@ -89,6 +89,8 @@ class SandboxClient:
         each request says besides, asked for in the context of who makes it. `interval`: in seconds, after which names
         are resolved again."""
         self._servers = Servers(urls)
+        self.on_full: Callable[[], None] = _nothing
+        """Called when a session has no place on any server, before it is asked for again."""
         self._patience = patience
         self._http = SandboxHttp(key_file, tls, headers)
         self._discovery = Discovery(self._servers, resolve, interval)
@@ -135,10 +137,12 @@ class SandboxClient:
         async with self._of(session_id, "POST", "/interrupt", _http_timeout(None)) as response:
             return parse_body(CellReply, await response.read())
 
-    async def fork(self, session_id: str, request: ForkRequest) -> ForkReply:
-        """Branch an idle or suspended session; the branch is on the same server."""
+    async def fork(self, session_id: str, request: ForkRequest, *, patient: bool = True) -> ForkReply:
+        """Branch an idle or suspended session; the branch is on the same server. Not `patient`: SandboxBusyError at
+        once when that has no room."""
         server = self._holder(session_id)
-        reply = await self._ask(session_id, _Asked(ForkReply, f"/sessions/{session_id}/fork", request))
+        asked = _Asked(ForkReply, f"/sessions/{session_id}/fork", request)
+        reply = await self._ask(session_id, asked, self._patience if patient else 0)
         self._servers.hold(reply.session_id, server)
         return reply
 
@@ -229,17 +233,20 @@ class SandboxClient:
                     tried[server] = error
                     await self._discovery.refresh(impatient=True)
             busy = [error for error in tried.values() if isinstance(error, SandboxBusyError)]
+            if busy:
+                self.on_full()
             raise min(busy, key=lambda error: error.wait) if busy else next(iter(tried.values()))
 
         return await self._admitted(place)
 
-    async def _ask(self, session_id: str, asked: _Asked[BodyT]) -> BodyT:
+    async def _ask(self, session_id: str, asked: _Asked[BodyT], patience: float | None = None) -> BodyT:
         """Of the server that has the session."""
         with self._lost_is_forgotten(session_id):
-            return await self._admitted(lambda: self._send(self._holder(session_id), asked))
+            return await self._admitted(lambda: self._send(self._holder(session_id), asked), patience)
 
-    async def _admitted(self, attempt: Callable[[], Awaitable[ReplyT]]) -> ReplyT:
-        deadline = time.monotonic() + self._patience
+    async def _admitted(self, attempt: Callable[[], Awaitable[ReplyT]], patience: float | None = None) -> ReplyT:
+        """`patience` None: the client's."""
+        deadline = time.monotonic() + (self._patience if patience is None else patience)
         while True:
             try:
                 return await attempt()
@@ -306,6 +313,10 @@ class SandboxClient:
         except SessionLostError:
             self._servers.forget(session_id)
             raise
+
+
+def _nothing() -> None:
+    """The default of `on_full`."""
 
 
 def _http_timeout(cell_timeout: float | None) -> float:

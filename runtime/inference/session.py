@@ -17,11 +17,9 @@ from typing import Final
 
 from runtime.inference.errors import SandboxRefusedError, SandboxUnavailableError
 from runtime.inference.journal import Journal
-from runtime.inference.opening import Fresh, Origin, execute
-from runtime.inference.question import Question
+from runtime.inference.opening import Origin, end_session, execute
 from runtime.inference.sandbox_client import SandboxClient
 from runtime.inference.sandbox_watch import SandboxWatch
-from runtime.inference.tools.offer import ToolOffer
 from runtime.wire import CellReply, ErrorCode, HostCall, ResumeRequest
 
 FINAL_EVENT: Final = "rlm.final"
@@ -29,7 +27,6 @@ PARTIAL_EVENT: Final = "rlm.answer"
 REOPEN: Final = "__rlm_reopen__()"
 """The cell that takes a final answer back. Code may have broken what does it; then its next answer is the same one."""
 _FINAL_VARIABLE: Final = "__rlm_final__"
-_DELETE_TIMEOUT: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -41,20 +38,11 @@ class Sandbox:
 
 
 @asynccontextmanager
-async def open_session(
-    sandbox: Sandbox, question: Question, tools: tuple[ToolOffer, ...] = ()
-) -> AsyncIterator[ReplSession]:
-    """A session that has the question's context and history, and these tools; deleted at the end, also when the run is
-    cancelled.
+async def open_from(sandbox: Sandbox, origin: Origin) -> AsyncIterator[ReplSession]:
+    """A session that has a question's context and history; deleted at the end, also when the run is cancelled.
 
     Raises SandboxUnavailableError when there is none to be had, ContextTooLargeError when the context does not fit.
     """
-    async with open_from(sandbox, Fresh(question, tools)) as session:
-        yield session
-
-
-@asynccontextmanager
-async def open_from(sandbox: Sandbox, origin: Origin) -> AsyncIterator[ReplSession]:
     session = ReplSession(sandbox, origin)
     try:
         await session.begin()
@@ -79,14 +67,14 @@ class ReplSession:
     async def begin(self) -> None:
         """Make it, on any server, without the cells of its journal. What may be left of an earlier one ends."""
         if self.id:
-            ending = asyncio.create_task(_delete(self.sandbox.client, self.id))
+            ending = asyncio.create_task(end_session(self.sandbox.client, self.id))
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
         self.id = secrets.token_hex(16)
         self.journal.restart(await self.origin.begin(self.sandbox.client, self.id))
 
     async def end(self) -> None:
-        await asyncio.gather(_delete(self.sandbox.client, self.id), *self._ending)
+        await asyncio.gather(end_session(self.sandbox.client, self.id), *self._ending)
 
     async def execute(self, code: str) -> CellReply:
         """Run a cell until it ends or suspends. Raises SandboxUnavailableError when the session is gone."""
@@ -111,13 +99,6 @@ class ReplSession:
             if error.refusal in {ErrorCode.VARIABLE_NOT_FOUND, ErrorCode.NOT_SERIALISABLE}:
                 return None  # the code said the event by itself
             raise
-
-
-async def _delete(client: SandboxClient, session_id: str) -> None:
-    """What cannot be deleted ends by the pool's idle timeout."""
-    with contextlib.suppress(TimeoutError, SandboxUnavailableError):
-        async with asyncio.timeout(_DELETE_TIMEOUT):
-            await client.delete(session_id)
 
 
 def name_variable(name: str) -> str:
