@@ -12,6 +12,7 @@ from aiohttp import web
 
 from runtime.inference.admission import Admission, build_admission_middleware, set_rate_headers
 from runtime.inference.audited_requests import build_audit_middleware
+from runtime.inference.cancel_notes import CancelNotes
 from runtime.inference.chat_api import ChatApi
 from runtime.inference.encodings import encoding_middleware
 from runtime.inference.engine import Engine
@@ -60,7 +61,8 @@ def build_server(
     archive = RunArchive(storage, presence, settings.storage_run_bytes)
     keeper = RunKeeper(archive, is_on=settings.store_runs)
     hosting = Hosting(engine, archive, keeper, admission)
-    catalog = RunCatalog(hosting, archive)
+    notes = CancelNotes(storage, presence, hosting)
+    catalog = RunCatalog(hosting, archive, notes)
     viewer = ViewerPage()
     app = web.Application(
         middlewares=[
@@ -72,7 +74,7 @@ def build_server(
             encoding_middleware,
         ]
     )
-    app.cleanup_ctx.append(presence.while_serving)
+    app.cleanup_ctx.extend([presence.while_serving, notes.while_serving])
     app.on_response_prepare.extend([set_request_id, set_rate_headers])
     stored_files = FileStore(storage, settings.storage_max_bytes, limits, engine.audit)
     chat, runs = ChatApi(settings, hosting, stored_files, pace), RunsApi(settings, hosting, stored_files, pace)

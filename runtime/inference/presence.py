@@ -26,13 +26,13 @@ class Presence:
     def __init__(self, storage: Storage, beat: float = DEFAULT_BEAT) -> None:
         self.process = secrets.token_hex(6)
         self._storage = storage
-        self._beat = beat
+        self.beat = beat  # seconds
 
     async def living(self) -> frozenset[str]:
         """Processes that were there within the last beats, this one always."""
         entries = await self._storage.entries(_FOLDER)
         youngest = max((entry.modified for entry in entries), default=0.0)
-        horizon = youngest - _BEATS_MISSED * self._beat
+        horizon = youngest - _BEATS_MISSED * self.beat
         return frozenset({self.process, *(e.path.rsplit("/", 1)[-1] for e in entries if e.modified >= horizon)})
 
     async def while_serving(self, _: web.Application) -> AsyncIterator[None]:
@@ -47,7 +47,7 @@ class Presence:
 
     async def _keep_touching(self) -> None:
         while True:
-            await asyncio.sleep(self._beat)
+            await asyncio.sleep(self.beat)
             await self._touch()
 
     async def _touch(self) -> None:

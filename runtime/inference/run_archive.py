@@ -48,6 +48,7 @@ class ArchivedRun:
     status: RunStatus
     path: str  # of its summary
     is_interrupted: bool = False
+    process: str = ""  # where it goes on; empty: it has ended
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class _IndexName:
     owner: str
     run_id: str
     status: RunStatus
-    process: str  # where it goes on; empty: it has ended
+    process: str
 
     @classmethod
     def parse(cls, path: str) -> _IndexName:
@@ -173,7 +174,9 @@ class RunArchive:
             is_interrupted = is_running and name.process not in living
             status = RunStatus.FAILED if is_interrupted else name.status
             if not is_running or name.run_id not in runs:
-                runs[name.run_id] = ArchivedRun(name.run_id, name.owner, status, name.path, is_interrupted)
+                runs[name.run_id] = ArchivedRun(
+                    name.run_id, name.owner, status, name.path, is_interrupted, name.process
+                )
         return list(runs.values())
 
 

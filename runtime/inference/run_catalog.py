@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
+from runtime.inference.cancel_notes import CancelNotes
 from runtime.inference.errors import RunElsewhereError, RunNotFoundError
 from runtime.inference.event_log import read_compressed
 from runtime.inference.events import RunFailed, TrajectoryEvent
@@ -23,6 +24,7 @@ from runtime.inference.storage import ID_LENGTH, TOKEN_LENGTH
 
 _ID: Final = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 _TOKEN_AT: Final = 12
+_LOOK_SECONDS: Final = 0.5  # between looks at a run that another process ends
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,10 @@ class Page:
 class RunCatalog:
     """`owner` is the name of the key whose runs are seen; None: those of all keys."""
 
-    def __init__(self, hosting: Hosting, archive: RunArchive) -> None:
+    def __init__(self, hosting: Hosting, archive: RunArchive, notes: CancelNotes) -> None:
         self._hosting = hosting
         self._archive = archive
+        self._notes = notes
 
     async def page(self, owner: str | None, limit: int, after: str | None, status: RunStatus | None) -> Page:
         """Newest first, those older than the run `after`. Raises RunNotFoundError for an `after` that is not there."""
@@ -46,7 +49,7 @@ class RunCatalog:
         if after is not None and after not in known:
             raise self._not_found(after, "after")
         ids = sorted((run_id for run_id in known if after is None or run_id < after), reverse=True)
-        wanted = [known[run_id] for run_id in ids if status is None or _status(known[run_id]) is status]
+        wanted = [known[run_id] for run_id in ids if status is None or known[run_id].status is status]
         summaries = await asyncio.gather(*map(self._summary, wanted[:limit]))
         return Page([summary for summary in summaries if summary is not None], len(wanted) > limit)
 
@@ -69,8 +72,19 @@ class RunCatalog:
         if isinstance(found, RunHandle):
             await found.cancel()
         elif found.status is RunStatus.RUNNING:
-            raise RunElsewhereError(f"the run {run_id} goes on in another process of this service; ask that one")
+            await self._cancel_elsewhere(owner, found)
         return await self.detail(owner, run_id)
+
+    async def _cancel_elsewhere(self, owner: str | None, run: ArchivedRun) -> None:
+        await self._notes.leave(run.process, run.id)
+        deadline = time.monotonic() + self._notes.patience
+        while time.monotonic() < deadline:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if (await self._find(owner, run.id)).status is not RunStatus.RUNNING:
+                return
+        raise RunElsewhereError(
+            f"the run {run.id} goes on in another process of this service, which did not end it yet; ask again"
+        )
 
     async def delete(self, owner: str | None, run_id: str) -> None:
         """Cancelled before, if it goes on. Raises RunNotFoundError, RunElsewhereError."""
@@ -131,7 +145,3 @@ class RunCatalog:
                 is_elsewhere=True,
             )
         return RunNotFoundError(f"there is no run {run_id[:100]!r}; see /rlm/v1/runs", param)
-
-
-def _status(run: RunHandle | ArchivedRun) -> RunStatus:
-    return run.record.status if isinstance(run, RunHandle) else run.status

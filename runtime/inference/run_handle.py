@@ -20,7 +20,7 @@ from runtime.inference.event_log import EventLog
 from runtime.inference.events import RunCompleted, RunError, RunFailed, TrajectoryEvent
 from runtime.inference.question import Question
 from runtime.inference.run import Narrator
-from runtime.inference.run_record import RunRecord
+from runtime.inference.run_record import RunRecord, RunStatus
 from runtime.inference.runner import build_cancellation, run_question
 
 CANCEL_TIMEOUT: Final = 5.0  # seconds that a cancelled run gets to end its session
@@ -57,6 +57,10 @@ class RunHandle:
             run_question(engine, question, limits, self._narrator, self._attended, caller, self._why_cancelled)
         )
         self.task.add_done_callback(self._close)
+
+    @property
+    def status(self) -> RunStatus:
+        return self.record.status
 
     @contextmanager
     def attend(self, linger: float) -> Iterator[None]:

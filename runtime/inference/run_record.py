@@ -80,6 +80,8 @@ class RunDetail(RunSummary):
     partial_answer: str | None = None
     stop_reason: StopReason | None = None
     usage_by_model: dict[str, Usage] = Field(default_factory=dict)
+    recoveries: int = 0  # lost sessions that were made again
+    diverged: bool = False  # a replay did not do what the first time did
     limits: RunLimits
 
     def begun(self) -> RunDetail:
@@ -134,6 +136,7 @@ class RunRecord:
                 detail.usage += usage if child is None else Usage()  # a child's calls were told by itself
             case RunCompleted():
                 detail.status, detail.answer, detail.stop_reason = RunStatus.COMPLETED, event.answer, event.stop_reason
+                detail.recoveries, detail.diverged = event.recoveries, event.diverged
                 detail.answer_preview = event.answer[:PREVIEW_CHARACTERS]
                 self._end(event)
             case RunFailed(error=error):

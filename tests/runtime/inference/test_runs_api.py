@@ -92,7 +92,10 @@ async def test_background_run_goes_on_with_nobody_attending_and_is_looked_at_lat
     [summary] = (await get(service, ""))["data"]
     assert summary["question"] == question[:300]
     assert summary["answer_preview"] == "re: are: b"
-    assert set(detail) - set(summary) == {"answer", "partial_answer", "stop_reason", "usage_by_model", "limits"}
+    assert set(detail) - set(summary) == {
+        *{"answer", "partial_answer", "stop_reason", "usage_by_model", "limits"},
+        *{"recoveries", "diverged"},
+    }
     assert all(summary[name] == detail[name] for name in set(summary) - {"question"})
 
 
