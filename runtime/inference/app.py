@@ -20,6 +20,7 @@ from runtime.inference.envelope import build_middleware, build_refuse
 from runtime.inference.file_store import FileStore
 from runtime.inference.files_api import FilesApi
 from runtime.inference.hosting import Hosting
+from runtime.inference.intake import INTAKE, Intake
 from runtime.inference.models_api import ModelsApi
 from runtime.inference.presence import Presence
 from runtime.inference.records_api import RecordsApi
@@ -75,6 +76,7 @@ def build_server(
         ]
     )
     app.cleanup_ctx.extend([presence.while_serving, notes.while_serving])
+    app[INTAKE] = Intake(settings.max_body_bytes, pace.silence)
     app.on_response_prepare.extend([set_request_id, set_rate_headers])
     stored_files = FileStore(storage, settings.storage_max_bytes, limits, engine.audit)
     chat, runs = ChatApi(settings, hosting, stored_files, pace), RunsApi(settings, hosting, stored_files, pace)

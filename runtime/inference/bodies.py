@@ -21,6 +21,7 @@ from runtime.inference.encodings import check_ratio
 from runtime.inference.envelope import KEY_NAME, invalid_body
 from runtime.inference.errors import TooLargeError
 from runtime.inference.file_store import FileStore
+from runtime.inference.intake import INTAKE, Share
 from runtime.inference.question import Question
 
 RequestT = TypeVar("RequestT", bound=QuestionRequest)
@@ -49,17 +50,20 @@ async def receive(
     """`complete` adds what the body only refers to.
 
     Raises TooLargeError above `limit` bytes (after decompression), InvalidRequestError for what is no `model`,
-    FileNotFoundHereError for files that the caller does not have."""
-    asked, digest = await asyncio.to_thread(_parse, await _read(request, limit), model)
-    asked = await complete(asked)
+    FileNotFoundHereError for files that the caller does not have, BusyError while others send too
+    much, SlowBodyError."""
     owner = request[KEY_NAME]
-    attached = await read_attachments(files, owner, asked.file_ids(), limit)
-    return Parsed(asked.without_texts(), await asyncio.to_thread(_take_question, asked, attached, owner), digest)
+    with request.app[INTAKE].share() as share:
+        asked, digest = await asyncio.to_thread(_parse, await _read(request, limit, share), model)
+        asked = await complete(asked)
+        attached = await read_attachments(files, owner, asked.file_ids(), limit)
+        return Parsed(asked.without_texts(), await asyncio.to_thread(_take_question, asked, attached, owner), digest)
 
 
-async def _read(request: web.Request, limit: int) -> bytearray:
+async def _read(request: web.Request, limit: int, share: Share) -> bytearray:
     body = bytearray()
-    async for chunk in request.content.iter_any():
+    async for chunk in request.app[INTAKE].chunks(request):
+        share.grow(len(chunk))
         body += chunk
         if len(body) > limit:
             check_ratio(request, len(body))

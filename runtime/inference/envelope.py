@@ -16,13 +16,13 @@ from pydantic import BaseModel, ValidationError
 from runtime.inference.caller import Caller
 from runtime.inference.errors import (
     BudgetError,
+    BusyError,
     InferenceError,
     InvalidRequestError,
     MalformedError,
     MethodNotAllowedError,
     NotFoundError,
     RequestError,
-    TooLargeError,
     UnauthenticatedError,
     UnsupportedEncodingError,
 )
@@ -88,10 +88,12 @@ def build_middleware(
             return await handler(request)
         except RequestError as error:
             _note_refusal(metrics, request, error)
-            if isinstance(error, TooLargeError) and error.hang_up:
+            if error.hang_up:
                 return await _hang_up(request, _respond(error))
             return _respond(error)
         except InferenceError as error:
+            if isinstance(error, BusyError):
+                _note_refusal(metrics, request, error)
             return _respond(error)
         except (web.HTTPException, web.RequestPayloadError) as error:
             refusal = _from_http(request, error)
@@ -118,7 +120,7 @@ def build_refuse(metrics: Metrics) -> Refuse:
     return refuse
 
 
-def _note_refusal(metrics: Metrics, request: web.Request, error: RequestError) -> None:
+def _note_refusal(metrics: Metrics, request: web.Request, error: InferenceError) -> None:
     metrics.refusals.labels(error.code).inc()
     fields = {"request_id": request[REQUEST_ID], "key_name": request.get(KEY_NAME), "path": request.path[:200]}
     log.info("request refused", extra={**fields, "code": error.code})

@@ -10,6 +10,7 @@
     │   │   └── RunNotFoundError     404 run_not_found, or owner_lost
     │   ├── RunElsewhereError        409 run_elsewhere: another process that shares the storage has it
     │   ├── MethodNotAllowedError    405 method_not_allowed
+    │   ├── SlowBodyError            408 request_timeout: the body stopped coming
     │   ├── TooLargeError            413 too_large
     │   ├── StorageFullError         413 storage_full
     │   ├── UnsupportedEncodingError  415 unsupported_encoding
@@ -29,6 +30,7 @@
     │   │   └── SandboxRefusedError  it said no for another reason; `refusal` says which
     │   └── ModelError               502 model_error
     ├── StorageUnavailableError      503 storage_unavailable
+    ├── BusyError                    503 busy: too many large requests are being read
     └── DrainingError                503 draining
 
 Foreign errors become these at one seam each: `llm.py` for the openai SDK, `sandbox_http.py` for the sandbox,
@@ -60,11 +62,12 @@ class InferenceError(Exception):
 
 
 class RequestError(InferenceError):
-    """`param` names the field of the request, where there is one."""
+    """`param` names the field of the request, where there is one. `hang_up`: the rest of its body is not waited for."""
 
     status = 400
     type = "invalid_request_error"
     code = "invalid_request"
+    hang_up: bool = False
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -124,9 +127,13 @@ class MethodNotAllowedError(RequestError):
         self.allowed = allowed
 
 
-class TooLargeError(RequestError):
-    """`hang_up`: the rest of the body is not waited for."""
+class SlowBodyError(RequestError):
+    status = 408
+    code = "request_timeout"
+    hang_up = True
 
+
+class TooLargeError(RequestError):
     status = 413
     code = "too_large"
 
@@ -274,6 +281,14 @@ class ModelError(RunError):
     def __init__(self, message: str, retry: bool | None = None) -> None:
         super().__init__(message)
         self.retry = retry
+
+
+class BusyError(InferenceError):
+    """Nothing was run; a moment later there is room."""
+
+    status = 503
+    code = "busy"
+    retry_after = 1
 
 
 class DrainingError(InferenceError):

@@ -15,6 +15,7 @@ from runtime.inference.encodings import check_ratio
 from runtime.inference.envelope import KEY_NAME, invalid_body
 from runtime.inference.errors import InvalidRequestError, StorageUnavailableError, TooLargeError
 from runtime.inference.file_store import FileStore, StoredFile
+from runtime.inference.intake import INTAKE
 from runtime.inference.storage import CHUNK_BYTES
 
 _FIELD_BYTES: Final = 1024
@@ -149,7 +150,7 @@ class FilesApi:
     async def _spool(self, request: web.Request, part: BodyPartReader, upload: _Upload) -> None:
         limit = self._max_file_bytes
         with upload.spooled.open("wb", buffering=0) as file:
-            while chunk := await part.read_chunk(CHUNK_BYTES):
+            while chunk := await self._next_chunk(request, part):
                 if upload.size + len(chunk) > limit:
                     check_ratio(request, limit)
                     raise TooLargeError(
@@ -160,6 +161,10 @@ class FilesApi:
                 upload.size += len(chunk)
                 self._spooled += len(chunk)
                 await asyncio.to_thread(file.write, chunk)
+
+    async def _next_chunk(self, request: web.Request, part: BodyPartReader) -> bytes:
+        async with request.app[INTAKE].patience():
+            return await part.read_chunk(CHUNK_BYTES)
 
 
 def _reply(stored: StoredFile) -> FileReply:

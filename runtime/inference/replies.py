@@ -16,6 +16,7 @@ from aiohttp import web
 from runtime.inference.errors import InferenceError
 from runtime.inference.event_log import EventLog
 from runtime.inference.events import RunCompleted, TrajectoryEvent
+from runtime.inference.intake import SILENCE
 from runtime.inference.presence import DEFAULT_BEAT
 from runtime.inference.run_handle import RunHandle
 
@@ -34,6 +35,7 @@ class Pace:
     heartbeat: float = 10.0  # between signs of life
     quiet: float = 30.0  # until a plain reply begins with white space, so that no proxy gives up on it
     linger: float = 10.0  # that a run goes on for a plain request whose caller is gone
+    silence: float = SILENCE  # within the body of a request
     drain: float = 20.0  # that runs get to finish when the service ends; below the 30 that Kubernetes grants by default
     beat: float = DEFAULT_BEAT  # between signs of life to the processes that share the storage
 

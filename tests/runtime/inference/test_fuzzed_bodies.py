@@ -18,12 +18,17 @@ from schemathesis.generation import GenerationMode
 from schemathesis.schemas import APIOperation
 
 from runtime.inference.chat_request import ChatRequest
+from runtime.inference.responses_request import ResponseRequest
 from runtime.inference.runs_request import RunRequest
 from runtime.inference.settings import InferenceSettings
 from tests.runtime.inference.service import API_KEY, SERVED_MODEL, Service, run_service, write_keys
 from tests.runtime.inference.test_envelope import NOBODY, check_envelope
 
-ENDPOINTS: Final[dict[str, type[BaseModel]]] = {"/v1/chat/completions": ChatRequest, "/rlm/v1/runs": RunRequest}
+ENDPOINTS: Final[dict[str, type[BaseModel]]] = {
+    "/v1/chat/completions": ChatRequest,
+    "/v1/responses": ResponseRequest,
+    "/rlm/v1/runs": RunRequest,
+}
 HEADERS: Final = {"Authorization": f"Bearer {API_KEY}"}
 
 # The same requests in each run: what a test says must not depend on luck.
@@ -33,12 +38,12 @@ bounded = hypothesis_settings(
 
 
 def build_document() -> dict[str, Any]:
-    """What OpenAPI says of the two endpoints' bodies."""
+    """What OpenAPI says of the endpoints' bodies."""
     components: dict[str, Any] = {}
     paths: dict[str, Any] = {}
     for path, model in ENDPOINTS.items():
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-        if model is ChatRequest:
+        if "model" in schema["properties"]:
             schema["properties"]["model"] = {"const": SERVED_MODEL}  # any other is 404 and no more is looked at
         components |= schema.pop("$defs", {}) | {model.__name__: schema}
         content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
