@@ -12,6 +12,7 @@ import keyword
 import threading
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
@@ -70,6 +71,11 @@ class SandboxInterpreter:
         self._sent: dict[str, str | bytes] = {}
         self._is_running = threading.Lock()
         self._ended: str | None = None
+
+    @classmethod
+    def factory(cls, **options: Any) -> InterpreterFactory:
+        """For `interpreter_factory`, where the sandbox is not the one that the environment names."""
+        return InterpreterFactory(options)
 
     @property
     def session_id(self) -> str:
@@ -166,6 +172,17 @@ class SandboxInterpreter:
 
     def __call__(self, code: str, variables: dict[str, Any] | None = None) -> Any:
         return self.execute(code, variables)
+
+
+@dataclass(frozen=True)
+class InterpreterFactory:
+    """Makes an interpreter for each call of a module; dspy tells the model what it says of the runtime."""
+
+    options: dict[str, Any]
+    execution_instructions = SandboxInterpreter.execution_instructions
+
+    def __call__(self) -> SandboxInterpreter:
+        return SandboxInterpreter(**self.options)
 
 
 def _check_names(names: Any) -> None:

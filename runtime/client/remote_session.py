@@ -92,13 +92,21 @@ class RemoteSession:
 
     def run(self, code: str, answer: Answer | None = None, mode: LocalsMode = LocalsMode.NONE) -> CellReply:
         """Run a cell to its end; `answer` gives the result of each host call. The reply has the output and the events
-        of the whole cell. An exception of `answer` other than HostCallError ends the cell, rolled back, and is raised.
+        of the whole cell. Another exception of `answer` than HostCallError, or an interrupt of the caller (Ctrl-C),
+        ends the cell, rolled back, and is raised.
         """
         client = self.start()
         request = ExecuteRequest(code=code, session_id=self.id, create=False, timeout=self._timeout, locals=mode)
-        parts = [self._thread.run(client.execute(request))]
-        while parts[-1].call is not None:
-            parts.append(self._resume(client, parts[-1].call, self._time_left(parts[-1]), answer))
+        try:
+            parts = [self._thread.run(client.execute(request))]
+            while parts[-1].call is not None:
+                parts.append(self._resume(client, parts[-1].call, self._time_left(parts[-1]), answer))
+        except SandboxUnavailableError:
+            raise
+        except BaseException:
+            with contextlib.suppress(SandboxUnavailableError):  # there may be no cell any more
+                self._thread.run(client.interrupt(self.id))
+            raise
         return _join(parts)
 
     def _resume(self, client: SandboxClient, call: HostCall, time_left: float, answer: Answer | None) -> CellReply:
@@ -108,10 +116,6 @@ class RemoteSession:
                 result = _refuse(call) if answer is None else answer(call)
         except HostCallError as refusal:
             error = str(refusal)
-        except BaseException:
-            with contextlib.suppress(SandboxUnavailableError):
-                self._thread.run(client.interrupt(self.id))
-            raise
         request = ResumeRequest(call_id=call.id, result=result, error=error, timeout=time_left)
         return self._thread.run(client.resume(self.id, request))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 
 import dspy
@@ -42,9 +41,10 @@ def test_rlm_answers_over_inputs_with_sub_calls(model: ScriptedModel) -> None:
 
 
 def test_the_prompt_says_where_the_code_runs(model: ScriptedModel) -> None:
-    model.enqueue(act("SUBMIT('x')"))
-    dspy.RLM("context -> answer", interpreter_factory=SandboxInterpreter)(context="c")
-    assert "Python runs in a WebAssembly sandbox" in model.root_calls[0].messages[0]["content"]
+    for factory in (SandboxInterpreter, SandboxInterpreter.factory(timeout=5)):
+        model.enqueue(act("SUBMIT('x')"))
+        assert dspy.RLM("context -> answer", interpreter_factory=factory)(context="c").answer == "x"
+        assert "Python runs in a WebAssembly sandbox" in model.root_calls[-1].messages[0]["content"]
 
 
 def test_errors_of_the_code_go_back_to_the_model_and_variables_stay(model: ScriptedModel) -> None:
@@ -108,7 +108,7 @@ def test_configured_factory_serves_other_modules_too(model: ScriptedModel) -> No
 
 
 def test_sandbox_that_is_away_ends_the_run_without_an_answer(model: ScriptedModel) -> None:
-    away = functools.partial(SandboxInterpreter, wasm_service_url="http://127.0.0.1:9")
+    away = SandboxInterpreter.factory(wasm_service_url="http://127.0.0.1:9")
     with pytest.raises(CodeInterpreterError, match="WASM_SERVICE_URL"):
         dspy.RLM("context -> answer", interpreter_factory=away)(context="c")
     assert model.requests == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 import urllib.request
@@ -79,6 +80,22 @@ def test_answer_that_raises_undoes_the_cell_and_leaves_the_session_usable(sessio
     assert session.run("print(x)").stdout == "1\n"
 
 
+def test_interrupt_of_the_caller_undoes_the_cell_and_leaves_the_session_usable(
+    sandbox: SandboxProcess, session: RemoteSession
+) -> None:
+    def interrupt_when_running() -> None:
+        wait_for(lambda: read_state(sandbox, session.id) == "running")
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    session.run("x = 1")
+    watcher = threading.Thread(target=interrupt_when_running)
+    watcher.start()
+    with pytest.raises(KeyboardInterrupt):
+        session.run("x = 2\nwhile True: pass")
+    watcher.join()
+    assert session.run("print(x)").stdout == "1\n"
+
+
 def test_time_of_a_cell_is_its_own_over_all_its_calls(sandbox: SandboxProcess) -> None:
     code = "import time\nfor _ in range(30):\n    end = time.time() + 0.2\n    while time.time() < end: pass\n    ask()"
     with open_session(sandbox, timeout=1) as session:
@@ -98,18 +115,18 @@ def test_session_is_kept_alive_while_an_answer_takes_longer_than_the_pool_waits(
         def outlive(call: HostCall) -> str:
             """Answers after the pool has given up a session that was suspended later."""
             with pytest.raises(SandboxRefusedError):
-                forgotten.run("ask()", lambda _: wait_for(lambda: cell_is_over(process, forgotten.id)))
+                forgotten.run("ask()", lambda _: wait_for(lambda: read_state(process, forgotten.id) == "idle"))
             return "late"
 
         assert renewed.run("import sandbox\nprint(sandbox.call('ask', ''))", outlive).stdout == "late\n"
 
 
-def cell_is_over(process: SandboxProcess, session_id: str) -> bool:
+def read_state(process: SandboxProcess, session_id: str) -> str:
     request = urllib.request.Request(  # noqa: S310  # our own http address
         f"{process.url}/sessions/{session_id}", headers={"Authorization": f"Bearer {process.key_file.read_text()}"}
     )
     with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310  # our own http address
-        return SessionInfo.model_validate_json(response.read()).state == "idle"
+        return SessionInfo.model_validate_json(response.read()).state
 
 
 def wait_for(condition: Callable[[], bool]) -> str:
