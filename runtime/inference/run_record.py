@@ -23,6 +23,7 @@ from runtime.inference.events import (
     RunFailed,
     StopReason,
     SubcallCompleted,
+    ToolCompleted,
     TrajectoryEvent,
 )
 from runtime.inference.question import Question
@@ -134,6 +135,8 @@ class RunRecord:
             case SubcallCompleted(child=child, usage=usage):
                 detail.sub_calls += 1
                 detail.usage += usage if child is None else Usage()  # a child's calls were told by itself
+            case ToolCompleted():
+                detail.sub_calls += 1
             case RunCompleted():
                 detail.status, detail.answer, detail.stop_reason = RunStatus.COMPLETED, event.answer, event.stop_reason
                 detail.recoveries, detail.diverged = event.recoveries, event.diverged

@@ -32,6 +32,7 @@ from runtime.inference.events import (
     StopReason,
     SubcallCompleted,
     SubcallsStarted,
+    ToolCompleted,
     TrajectoryEvent,
 )
 from runtime.inference.parsing import parse_reply
@@ -98,6 +99,9 @@ class TrajectoryView:
                 self._begin_subcalls(event.count)
             case SubcallCompleted():
                 self._note_subcall(event)
+            case ToolCompleted():
+                ending = f"failed: {event.error}" if event.error else one_line(event.response_preview, _PREVIEW)
+                self._line(f"tool {event.tool} · {event.duration_s:.1f} s · {ending}")
             case CellCompleted():
                 self._end_subcalls()
                 if self._shows_cell or event.status is not Status.OK:

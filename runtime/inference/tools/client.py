@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -84,7 +85,8 @@ class ToolClient:
             ) as response:
                 _require_success(response)
                 body = await _read(response, tool.max_response_bytes)
-                return ToolReply(_decode(response, body, secrets), response.status)
+                encoded = await asyncio.to_thread(_decode, response.content_type, body, secrets)
+                return ToolReply(encoded, response.status)
         except TimeoutError as error:
             raise ToolFailedError(f"the tool did not answer within {tool.timeout:g} s") from error
         except aiohttp.ClientConnectorError as error:
@@ -107,10 +109,17 @@ def _open_session(resolver: AbstractResolver, *, allow_private: bool) -> aiohttp
 
 
 def _read_secrets(tool: HttpTool) -> dict[str, str]:
+    return {name: _read_secret(header.file) for name, header in tool.secret_headers.items()}
+
+
+def _read_secret(file: Path) -> str:
     try:
-        return {name: header.file.read_text(encoding="utf-8").strip() for name, header in tool.secret_headers.items()}
+        secret = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ToolFailedError("the tool is not set up: a file of its secretHeaders cannot be read") from error
+    if not secret or not secret.isascii() or not secret.isprintable():
+        raise ToolFailedError("the tool is not set up: a file of its secretHeaders holds no header's value")
+    return secret
 
 
 def _require_success(response: aiohttp.ClientResponse) -> None:
@@ -134,12 +143,12 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     return bytes(body)
 
 
-def _decode(response: aiohttp.ClientResponse, body: bytes, secrets: dict[str, str]) -> bytes:
+def _decode(content_type: str, body: bytes, secrets: dict[str, str]) -> bytes:
     """A JSON reply as it is, any other as a JSON string. What the tool says of its own key is taken out."""
     text = body.decode("utf-8", "replace")
     for secret in secrets.values():
         if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, REDACTED)
-    if response.content_type == "application/json" or response.content_type.endswith("+json"):
+    if content_type == "application/json" or content_type.endswith("+json"):
         return to_json(from_json(text, allow_inf_nan=False))
     return to_json(text)

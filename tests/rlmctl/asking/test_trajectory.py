@@ -117,3 +117,16 @@ def test_cell_that_the_loop_makes_of_final_var_is_not_shown() -> None:
     shown = show(events)
     assert "FINAL_VAR" not in shown
     assert "It is done." in shown
+
+
+def test_tool_calls_are_shown_with_what_they_gave_or_why_they_failed() -> None:
+    call = {"type": "tool.completed", "iteration": 1, "tool": "find_order", "response_bytes": 9, "duration_s": 0.3}
+    shown = show(
+        [
+            {**call, "http_status": 200, "response_preview": f'{{"a": 1}} {HOSTILE}'},
+            {**call, "http_status": 404, "response_preview": "", "error": "the tool refused the request (HTTP 404)"},
+        ]
+    )
+    assert 'tool find_order · 0.3 s · {"a": 1} ' in shown
+    assert "tool find_order · 0.3 s · failed: the tool refused the request (HTTP 404)" in shown
+    assert not {"\x1b", "\x07", "\u202e"} & set(shown)

@@ -207,9 +207,14 @@ async def test_a_secret_header_is_sent_read_anew_and_taken_out_of_what_the_tool_
     model.enqueue(repl("look_up()\nFINAL('x')"))
     await answer(service)
     assert server.asked[-1].headers["Authorization"] == "Bearer rotated-key"
+    for unusable in ("", "two\nlines", "größe"):
+        (tmp_path / "secret").write_text(unusable)
+        model.enqueue(repl("FINAL(look_up())"))
+        assert (await answer(service)).endswith("secretHeaders holds no header's value")
     (tmp_path / "secret").unlink()
     model.enqueue(repl("FINAL(look_up())"))
-    assert (await answer(service)).startswith("Error: the tool is not set up")
+    assert (await answer(service)).endswith("secretHeaders cannot be read")
+    assert len(server.asked) == 3
 
 
 async def test_a_name_of_a_private_address_is_not_connected_to(
@@ -251,6 +256,14 @@ async def test_calls_beyond_a_tools_own_number_fail_and_a_run_without_sub_calls_
     stopped = await failure(service, options={"max_subcalls": 5})
     assert stopped.error.code == "max_subcalls"
     assert len(server.asked) == 4
+
+
+async def test_a_childs_calls_count_for_the_whole_run(offer: Offer, server: ToolServer, model: ScriptedModel) -> None:
+    service = await offer(server.declare(maxCallsPerRun=2))
+    model.enqueue(repl("look_up()\nchild = rlm_query('piece')\nFINAL(child + ' ' + look_up())"))
+    model.child_rule = lambda _: repl("FINAL(look_up()['method'])")
+    assert await answer(service) == "GET Error: look_up may be called 2 times in a run"
+    assert len(server.asked) == 2
 
 
 async def test_short_inputs_have_a_session_where_there_are_tools(
