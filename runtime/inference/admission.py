@@ -6,13 +6,16 @@ its own, so N replicas admit N times as much.
 The requests fill a bucket that empties steadily, as OpenAI's do (`x-ratelimit-reset-requests` is the time until it is
 empty again). The libraries that there are count windows instead, where a client that is refused waits for the end of
 one, and keep a thread or a list of times for each; a bucket is one number for each key.
+
+A request that was refused here, or for its body, has had no run. Its retry must not be given the run of an equal
+question (`joining.py`), so as many retries of a key and route as were refused lately count as first attempts.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -20,12 +23,17 @@ from typing import Final
 from aiohttp import web
 
 from runtime.inference.envelope import KEY_NAME
-from runtime.inference.errors import RateLimitedError
+from runtime.inference.errors import BusyError, RateLimitedError, SlowBodyError
 from runtime.inference.key_limits import LimitsByKey
 
 MINUTE: Final = 60.0
 RUN_RETRY_AFTER: Final = 5
 """Seconds. When a run ends is not known; the SDK's own waits, of half a second, would be over too soon."""
+MOST_REMEMBERED: Final = 1000
+"""Refusals of a key and route; who had more within a minute is not told apart from who repeats."""
+RETRY_HEADER: Final = "x-stainless-retry-count"
+IS_RETRY: Final = web.RequestKey("is_retry", bool)
+"""Of a POST: whether it repeats one that had a run. The SDK counts its retries of refused ones too."""
 _CANCEL: Final = "/cancel"
 _ROUNDING: Final = 1e-6  # seconds, or requests
 
@@ -59,6 +67,7 @@ class Admission:
     def __init__(self, limits: LimitsByKey, clock: Clock = time.monotonic) -> None:
         self._limits = limits
         self._clock = clock
+        self._refused: defaultdict[tuple[str, str], deque[float]] = defaultdict(_remember)
         self._empty_at: dict[str, float] = {}  # by key: when its bucket will have emptied
         self._runs: Counter[str] = Counter()
 
@@ -77,6 +86,21 @@ class Admission:
         self._empty_at[key_name] = empty_at + each
         reset = empty_at + each - now
         return Standing(limit, max(0, math.floor((MINUTE - reset) / each + _ROUNDING)), reset), 0.0
+
+    def note_refusal(self, key_name: str, route: str) -> None:
+        """A request ended before it had a run; its retry is still to have one."""
+        self._refused[key_name, route].append(self._clock())
+
+    def forgive_refusal(self, key_name: str, route: str) -> bool:
+        """Whether a retry may be that of a request that never had a run: as often as there were such lately."""
+        refused = self._refused[key_name, route]
+        while refused and refused[0] < self._clock() - MINUTE:
+            refused.popleft()
+        if refused:
+            refused.popleft()
+            return True
+        del self._refused[key_name, route]
+        return False
 
     def begin_run(self, key_name: str) -> None:
         """Raises RateLimitedError. Each run that was begun is ended by `end_run`."""
@@ -101,19 +125,41 @@ def build_admission_middleware(admission: Admission) -> Callable[..., Awaitable[
         key_name = request.get(KEY_NAME)
         if key_name is None or request.method != "POST" or request.path.endswith(_CANCEL):
             return await handler(request)
-        standing, wait = admission.admit_request(key_name)
-        if standing is not None:
-            request[_STANDING] = standing
-            if wait > 0:
-                raise RateLimitedError(
-                    f"the key {key_name!r} sent {standing.limit} requests within a minute, which is its limit; "
-                    f"try again in {format_duration(wait)}",
-                    "requests",
-                    math.ceil(wait),
-                )
-        return await handler(request)
+        route = request.match_info.route.resource
+        asked = "" if route is None else route.canonical
+        request[IS_RETRY] = _is_retry(request) and not admission.forgive_refusal(key_name, asked)
+        try:
+            _admit(admission, request, key_name)
+            return await handler(request)
+        except (RateLimitedError, BusyError, SlowBodyError):
+            if not request[IS_RETRY]:
+                admission.note_refusal(key_name, asked)
+            raise
 
     return admission_middleware
+
+
+def _remember() -> deque[float]:
+    return deque(maxlen=MOST_REMEMBERED)
+
+
+def _is_retry(request: web.Request) -> bool:
+    return request.headers.get(RETRY_HEADER, "0") not in {"", "0"}
+
+
+def _admit(admission: Admission, request: web.Request, key_name: str) -> None:
+    """Raises RateLimitedError."""
+    standing, wait = admission.admit_request(key_name)
+    if standing is None:
+        return
+    request[_STANDING] = standing
+    if wait > 0:
+        raise RateLimitedError(
+            f"the key {key_name!r} sent {standing.limit} requests within a minute, which is its limit; "
+            f"try again in {format_duration(wait)}",
+            "requests",
+            math.ceil(wait),
+        )
 
 
 async def set_rate_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from runtime.inference.admission import IS_RETRY
 from runtime.inference.budget import Limits
 from runtime.inference.envelope import KEY_NAME, caller_of
 from runtime.inference.hosting import Hosting, RequestIdentity
@@ -15,7 +16,6 @@ from runtime.inference.question import Question
 from runtime.inference.run_handle import NOTHING, Origin, RunHandle
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
-RETRY_HEADER = "x-stainless-retry-count"
 
 
 def start_or_join(
@@ -33,8 +33,7 @@ def start_or_join(
     by_body = RequestIdentity(request[KEY_NAME], f"{request.path} {digest}")
     given = request.headers.get(IDEMPOTENCY_HEADER)
     by_key = RequestIdentity(request[KEY_NAME], f"{request.path} {digest} {given}") if given else None
-    is_retry = request.headers.get(RETRY_HEADER, "0") not in {"", "0"}
-    joinable = [by_key, by_body if is_retry else None]
+    joinable = [by_key, by_body if request[IS_RETRY] else None]
     handle = next((run for identity in joinable if identity and (run := hosting.join(identity))), None)
     if handle is None:
         handle = hosting.start(question, limits, caller_of(request), origin)

@@ -78,6 +78,17 @@ def test_run_beyond_the_limit_is_refused_until_one_ends() -> None:
     admission.begin_run("alice")
 
 
+def test_as_many_retries_as_were_refused_within_the_minute_are_first_attempts() -> None:
+    clock = HandClock()
+    admission = build_admission(clock)
+    for name, route in [("alice", "/a"), ("alice", "/a"), ("alice", "/b"), ("bob", "/a")]:
+        admission.note_refusal(name, route)
+    assert [admission.forgive_refusal("alice", "/a") for _ in range(3)] == [True, True, False]
+    assert admission.forgive_refusal("alice", "/b")
+    clock.now += 61
+    assert not admission.forgive_refusal("bob", "/a")
+
+
 def test_exceptions_replace_only_what_they_name_and_null_is_no_limit() -> None:
     every = KeyLimits(requests_per_minute=10, concurrent_runs=2, file_bytes=5)
     table = parse_key_limits('{"alice": {"requests_per_minute": 600}, "bob": {"concurrent_runs": null}}')

@@ -126,19 +126,34 @@ async def test_retry_that_joins_the_run_in_progress_is_not_refused_for_it(
     assert len(model.root_calls) == 1
 
 
-async def test_run_that_has_to_wait_for_another_passes_by_the_sdks_retries(
+async def test_equal_questions_that_wait_for_one_another_have_a_run_each(
     settings: InferenceSettings, model: ScriptedModel, tmp_path: Path
 ) -> None:
+    """A refused one is retried by the SDK, and must not be taken for a repeat of the one that was not."""
     gate = asyncio.Event()
     model.enqueue(Gate(gate, "FINAL(1)"), "FINAL(2)")
-    other: Any = [{"role": "user", "content": "How few?"}]  # equal questions would be taken for one and its retry
     async with limited(settings, tmp_path, concurrent_runs=1) as service, service.openai(max_retries=9) as client:
-        first = asyncio.create_task(client.chat.completions.create(model=SERVED_MODEL, messages=QUESTION))
-        await model.until(lambda scripted: len(scripted.root_calls) == 1)
-        second = asyncio.create_task(client.chat.completions.create(model=SERVED_MODEL, messages=other))
+        asked = [
+            asyncio.create_task(client.chat.completions.create(model=SERVED_MODEL, messages=QUESTION)) for _ in range(2)
+        ]
         await until_metrics(service, service.url, **{'rlm_refused_requests_total{code="rate_limit_exceeded"}': 1})
         gate.set()
-        assert [(await asked).choices[0].message.content for asked in (first, second)] == ["1", "2"]
+        assert {(await each).choices[0].message.content for each in asked} == {"1", "2"}
+
+
+async def test_retry_that_is_refused_itself_joins_its_run_with_the_next(
+    settings: InferenceSettings, model: ScriptedModel, tmp_path: Path
+) -> None:
+    model.enqueue("FINAL(42)")
+    async with limited(settings, tmp_path, requests_per_minute=30) as service:
+        url, body = f"{service.url}/rlm/v1/runs", {"query": "How many?"}
+        async with service.http.post(url, json=body) as first:
+            assert first.status == 200
+        statuses: list[int] = []
+        while 429 not in statuses or statuses[-1] == 429:
+            async with service.http.post(url, json=body, headers={"x-stainless-retry-count": "1"}) as retry:
+                statuses.append(retry.status)
+    assert len(model.root_calls) == 1
 
 
 async def test_dropped_run_gives_its_place_back(
