@@ -59,7 +59,8 @@ class Ledger:
 
     def cell(self, session: Session, reply: CellReply, code: str | None) -> None:
         """A cell ended or was suspended. `code` None: it went on after a host call."""
-        log.info("cell", extra={**_of(session), **_measures(reply)})
+        if log.isEnabledFor(logging.INFO):
+            log.info("cell", extra={**_of(session), **_measures(reply)})
         self._count(reply.status, Usage(reply.execution_time, reply.cpu_time), rolled_back=reply.rolled_back)
         if self._audit.is_on:
             self._audit.write("cell", {**_of(session), **_code(code), **_measures(reply), **_sizes(reply)})

@@ -9,6 +9,7 @@ Sources: memory.max and memory.current of cgroup v2 (kernel: admin-guide/cgroup-
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -16,6 +17,7 @@ from typing import Final, Protocol
 CGROUPS: Final = Path("/sys/fs/cgroup")
 OWN_CGROUPS: Final = Path("/proc/self/cgroup")
 MEMINFO: Final = Path("/proc/meminfo")
+TOTAL_AND_AVAILABLE: Final = re.compile(rb"MemTotal:\s+(\d+) kB.*\nMemAvailable:\s+(\d+) kB", re.DOTALL)
 CONTAINER_SHARE: Final = 0.85  # of the limit: the rest is for what grows between two readings
 MACHINE_SHARE: Final = 0.95  # other programs use the machine too, and it swaps before it kills
 
@@ -56,8 +58,10 @@ class MachineMeter:
     share: float = MACHINE_SHARE
 
     def used(self) -> int:
-        fields = dict(line.split(":", 1) for line in MEMINFO.read_text(encoding="ascii").splitlines())
-        return (int(fields["MemTotal"].split()[0]) - int(fields["MemAvailable"].split()[0])) << 10
+        found = TOTAL_AND_AVAILABLE.search(MEMINFO.read_bytes())
+        if found is None:
+            raise RuntimeError(f"{MEMINFO} has no MemTotal and MemAvailable; a Linux of 2014 or later is needed")
+        return (int(found[1]) - int(found[2])) << 10
 
 
 def find_meter(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> MemoryMeter:
