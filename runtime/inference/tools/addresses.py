@@ -34,11 +34,13 @@ def is_refused(address: IPv4Address | IPv6Address, *, allow_private: bool) -> bo
 
 
 def is_refused_literal(host: str, *, allow_private: bool) -> bool:
-    """Of a host that may be a name: names are refused when they are resolved."""
+    """Of a host that may be a name: names are refused when they are resolved. An address is written in full, since
+    127.1, 0177.0.0.1 and 2130706433 mean one thing here and another there."""
     try:
         return is_refused(ipaddress.ip_address(host), allow_private=allow_private)
     except ValueError:
-        return False
+        last = host.rstrip(".").rpartition(".")[2]
+        return last.isdigit() or last.startswith("0x")
 
 
 def _unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -12,6 +14,7 @@ from runtime.inference.tools.declaration import RESERVED_NAMES
 from runtime.inference.tools.toolbox import ToolFileError, load_tools
 from tests.runtime.inference.inference_process import MINIMAL, finish, start
 
+DOCUMENTATION: Final = Path(__file__).parents[4] / "docs/design/0020-signals-and-tools.md"
 TOOL: dict[str, Any] = {
     "name": "find_order",
     "description": "Looks an order up.",
@@ -52,6 +55,14 @@ tools:
     assert (search.method, search.host, search.timeout) == ("POST", "search.tools.svc:8080", 2.5)
 
 
+def test_the_documented_example_is_a_tool_file(tmp_path: Path) -> None:
+    blocks = re.findall(r"(?:^    .*\n)+", DOCUMENTATION.read_text(), re.MULTILINE)
+    (example,) = [textwrap.dedent(block) for block in blocks if "allowedHosts" in block]
+    (tmp_path / "tools.yaml").write_text(example)
+    (tool,) = load_tools(tmp_path / "tools.yaml")
+    assert (tool.declaration.name, tool.declaration.max_response_bytes) == ("find_order", 262144)
+
+
 def test_arguments_that_are_not_declared_are_refused_unless_the_schema_says_otherwise(tmp_path: Path) -> None:
     (tool,) = load_tools(write(tmp_path))
     assert not tool.validator.is_valid({"number": 1, "other": 2})
@@ -80,6 +91,10 @@ def test_names_of_the_repl_and_of_python_are_refused(tmp_path: Path, name: str) 
         ({"url": "https://169.254.169.254/latest"}, "no address that may be called"),
         ({"url": "https://[::ffff:169.254.169.254]/", "allowPrivateAddresses": True}, "no address that may be called"),
         ({"url": "https://10.0.0.1/"}, "no address that may be called"),
+        ({"url": "https://127.1/"}, "no address that may be called"),
+        ({"url": "https://2130706433/"}, "no address that may be called"),
+        ({"url": "https://0x7f000001/"}, "no address that may be called"),
+        ({"url": "https://0177.0.0.1./", "allowPrivateAddresses": True}, "no address that may be called"),
         ({"parameters": {"type": "array"}}, "type object"),
         ({"parameters": {"type": "object", "properties": {"number": {"type": "nonsense"}}}}, "no JSON schema"),
         ({"headers": {"Host": "elsewhere"}}, "no header that a tool may set"),

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from runtime.inference.events import RunCompleted
-from runtime.inference.settings import InferenceSettings
 from tests.runtime.inference.asking import repl, run
 from tests.runtime.inference.sandbox_pair import SandboxPair, run_pair
 from tests.runtime.inference.scripted_model import Gate, ScriptedModel
-from tests.runtime.inference.service import API_KEY, Service, run_service, write_keys
+from tests.runtime.inference.service import Service
+from tests.runtime.inference.tools.conftest import Offer
 from tests.runtime.inference.tools.tool_server import ToolServer
 
 
@@ -31,28 +29,9 @@ def pair(servers: SandboxPair) -> SandboxPair:
 
 
 @pytest.fixture
-async def tool_server() -> AsyncIterator[ToolServer]:
-    running = await ToolServer().start()
-    yield running
-    await running.stop()
-
-
-@pytest.fixture
-async def spread(
-    settings: InferenceSettings, pair: SandboxPair, tool_server: ToolServer, tmp_path: Path
-) -> AsyncIterator[Service]:
+async def spread(offer: Offer, pair: SandboxPair, server: ToolServer) -> Service:
     """A service over both servers, with one tool."""
-    declared = {"allowedHosts": [tool_server.host], "tools": [tool_server.declare()]}
-    (tmp_path / "tools.json").write_text(json.dumps(declared))
-    changes = {
-        "wasm_service_url": pair.urls,
-        "wasm_api_key_file": pair.key_file,
-        "tools_file": tmp_path / "tools.json",
-    }
-    async with run_service(
-        settings.model_copy(update=changes), write_keys(tmp_path / "keys", tester=API_KEY)
-    ) as service:
-        yield service
+    return await offer(server.declare(), wasm_service_url=pair.urls, wasm_api_key_file=pair.key_file)
 
 
 def targets(server: ToolServer) -> list[str]:
@@ -60,7 +39,7 @@ def targets(server: ToolServer) -> list[str]:
 
 
 async def test_a_tool_is_not_called_again_for_cells_that_are_run_again(
-    spread: Service, model: ScriptedModel, pair: SandboxPair, tool_server: ToolServer
+    spread: Service, model: ScriptedModel, pair: SandboxPair, server: ToolServer
 ) -> None:
     gate = Gate(asyncio.Event(), repl("FINAL((a['target'], b['target'], look_up(n=3)['target']))"))
     model.enqueue(repl("a = look_up(n=1)\nb = look_up(n=2)"), gate)
@@ -71,11 +50,11 @@ async def test_a_tool_is_not_called_again_for_cells_that_are_run_again(
     done = (await asking)[-1]
     assert isinstance(done, RunCompleted)
     assert (done.answer, done.recoveries, done.diverged) == ("('/?n=1', '/?n=2', '/?n=3')", 1, False)
-    assert targets(tool_server) == ["/?n=1", "/?n=2", "/?n=3"]
+    assert targets(server) == ["/?n=1", "/?n=2", "/?n=3"]
 
 
 async def test_a_child_in_a_copy_that_is_made_again_gets_what_the_tool_said(
-    spread: Service, model: ScriptedModel, pair: SandboxPair, tool_server: ToolServer
+    spread: Service, model: ScriptedModel, pair: SandboxPair, server: ToolServer
 ) -> None:
     gate = Gate(asyncio.Event(), "late")
     model.sub_rule = lambda _: gate
@@ -89,4 +68,4 @@ async def test_a_child_in_a_copy_that_is_made_again_gets_what_the_tool_said(
     done = (await asking)[-1]
     assert isinstance(done, RunCompleted)
     assert (done.answer, done.diverged) == ("('late', '/?n=1', '/?n=2', '/?n=3')", False)
-    assert targets(tool_server) == ["/?n=1", "/?n=2", "/?n=3"]
+    assert targets(server) == ["/?n=1", "/?n=2", "/?n=3"]

@@ -5,54 +5,22 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, redirect_stdout
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
 
 from runtime.inference.events import CellCompleted, RunCompleted, ToolCompleted, ToolStarted
-from runtime.inference.settings import InferenceSettings
-from runtime.inference.tools.toolbox import open_toolbox
 from tests.runtime.inference.asking import answer, failure, repl, run
 from tests.runtime.inference.scripted_model import QUESTION, ScriptedModel
-from tests.runtime.inference.service import API_KEY, Service, run_service, write_keys
-from tests.runtime.inference.tools.test_addresses import Names
+from tests.runtime.inference.tools.conftest import Offer
 from tests.runtime.inference.tools.tool_server import Asked, ToolServer
 from tests.runtime.inference.trace_collector import TraceCollector
 from tests.runtime.sandbox.eventually import eventually
 
 SECRET = "the-tools-own-key-17"
-
-Offer = Callable[..., Awaitable[Service]]
-"""Starts a service that has these tools."""
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ToolServer]:
-    running = await ToolServer().start()
-    yield running
-    await running.stop()
-
-
-@pytest.fixture
-async def offer(settings: InferenceSettings, server: ToolServer, tmp_path: Path) -> AsyncIterator[Offer]:
-    async with AsyncExitStack() as stack:
-
-        async def start(*tools: dict[str, Any], **changes: object) -> Service:
-            declared = settings.model_copy(update={"tools_file": declare(tmp_path, server, *tools), **changes})
-            return await stack.enter_async_context(run_service(declared, write_keys(tmp_path / "k", tester=API_KEY)))
-
-        yield start
-
-
-def declare(folder: Path, server: ToolServer, *tools: dict[str, Any]) -> Path:
-    path = folder / "tools.json"
-    hosts = [server.host, f"localhost:{server.port}", f"tool.example:{server.port}"]
-    path.write_text(json.dumps({"allowedHosts": hosts, "tools": tools}))
-    return path
 
 
 async def test_json_comes_back_as_a_value_and_text_as_a_string(
@@ -215,34 +183,6 @@ async def test_a_secret_header_is_sent_read_anew_and_taken_out_of_what_the_tool_
     model.enqueue(repl("FINAL(look_up())"))
     assert (await answer(service)).endswith("secretHeaders cannot be read")
     assert len(server.asked) == 3
-
-
-async def test_a_name_of_a_private_address_is_not_connected_to(
-    offer: Offer, server: ToolServer, model: ScriptedModel
-) -> None:
-    tool = {**server.declare(), "url": f"https://localhost:{server.port}/", "allowPrivateAddresses": False}
-    service = await offer(tool)
-    model.enqueue(repl("FINAL(look_up())"))
-    assert await answer(service) == "Error: the tool's host has an address that may not be called"
-    assert server.asked == []
-
-
-async def test_a_connection_goes_to_the_address_that_was_checked(server: ToolServer, tmp_path: Path) -> None:
-    def close_after(_: Asked) -> web.Response:
-        response = web.Response()
-        response.force_close()
-        return response
-
-    server.rule = close_after
-    names = Names(["127.0.0.1"], ["169.254.169.254"])
-    tool = {**server.declare(), "url": f"http://tool.example:{server.port}/"}
-    async with open_toolbox(declare(tmp_path, server, tool), names) as tools:
-        declared = tools.find("look_up")
-        assert declared is not None
-        replies = [await tools.call(declared, "{}") for _ in range(2)]
-    refused = "the tool's host has an address that may not be called"
-    assert [reply.error for reply in replies] == [None, refused]
-    assert (len(server.asked), names.asked) == (1, 2)
 
 
 async def test_calls_beyond_a_tools_own_number_fail_and_a_run_without_sub_calls_ends(
