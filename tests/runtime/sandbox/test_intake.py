@@ -10,7 +10,7 @@ from runtime.sandbox.channel import Channel, socket_pair
 from runtime.sandbox.frames import FIRST, LAST, MORE, PACKET
 from runtime.sandbox.intake import SMALL, Intake, Line
 from runtime.sandbox.process import Answer, SessionProcess
-from tests.runtime.sandbox.eventually import eventually
+from tests.runtime.sandbox.eventually import DEADLINE, eventually
 
 DONE: Final = b'{"t": "done", "answer": 0, "ran": 0.5, "cpu": 0.25, "memory": 1, "forked": 0}\n'
 PIECE: Final = b"x" * (PACKET - 1)
@@ -64,17 +64,18 @@ async def test_an_answer_that_waits_for_room_arrives_whole_after_its_deadline() 
     process = SessionProcess(on_gone=lambda _: None)
     channel = Channel(ours, process.received, process.ended, intake)
     process.attach(channel)
+    for sock in (theirs, others):
+        sock.settimeout(DEADLINE)  # so that a thread that sends ends with a test that fails
     await asyncio.to_thread(send, theirs, [FIRST + DONE, *[MORE + PIECE] * PIECES])
-    asked = asyncio.ensure_future(process.request({"epoch": 0}, b"{}", TIMEOUT))
-    answering = asyncio.create_task(
-        asyncio.to_thread(send, others, [FIRST + DONE, *[MORE + PIECE] * PIECES, LAST + PIECE])
-    )
+    answer = [FIRST + DONE, *[MORE + PIECE] * PIECES, LAST + PIECE]
+    answering = asyncio.create_task(asyncio.to_thread(send, others, answer))
     await eventually(lambda: channel.is_held)
+    asked = asyncio.ensure_future(process.request({"cell": 1}, b"{}", TIMEOUT))
     ended = asyncio.get_running_loop().time() + 3 * TIMEOUT
     await eventually(lambda: asyncio.get_running_loop().time() > ended)  # past the deadline of the request
     assert not asked.done()
     theirs.send(LAST + PIECE)
-    outcome = await asked
+    outcome = await asyncio.wait_for(asked, DEADLINE)
     await answering
     assert isinstance(outcome, Answer)
     assert len(outcome.body) == len(messages[0]) == (PIECES + 1) * len(PIECE)
