@@ -1,6 +1,7 @@
 """The stack as an OpenAI endpoint for any context length. Reads STACK_URL (with /v1) and STACK_KEY."""
 
 import os
+import time
 
 from openai import OpenAI
 
@@ -24,4 +25,12 @@ stream = client.chat.completions.create(
     stream=True,
 )
 print("".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices))
+
+# A run that takes long: nobody has to wait on a connection, and a restart of the service does not lose what it found.
+asked = [{"type": "input_file", "file_id": uploaded.id}, {"type": "input_text", "text": question["text"]}]
+response = client.responses.create(model=model, input=[{"role": "user", "content": asked}], background=True)
+while response.status == "in_progress":
+    time.sleep(0.2)
+    response = client.responses.retrieve(response.id)
+print(response.status, response.output_text)
 client.files.delete(uploaded.id)

@@ -13,6 +13,7 @@ import weakref
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import Final
 
@@ -114,11 +115,13 @@ class EventLog:
 
 
 def read_compressed(content: bytes, after: int = -1) -> Iterator[TrajectoryEvent]:
-    """The events with a greater `seq` than `after`: gzip members, one after the other, of JSON lines."""
-    for line in gzip.decompress(content).splitlines():
-        event = parse_event(line)
-        if event.seq > after:
-            yield event
+    """The events with a greater `seq` than `after`, as they are asked for: gzip members, one after the other, of JSON
+    lines."""
+    with gzip.open(BytesIO(content)) as lines:
+        for line in lines:
+            event = parse_event(line)
+            if event.seq > after:
+                yield event
 
 
 def _compress(events: list[TrajectoryEvent]) -> bytes:

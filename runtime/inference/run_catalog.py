@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from runtime.inference.cancel_notes import CancelNotes
@@ -24,6 +25,7 @@ from runtime.inference.storage import ID_LENGTH, TOKEN_LENGTH
 
 _ID: Final = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 _TOKEN_AT: Final = 12
+_BATCH: Final = 256  # events of a stored run that are in memory at a time
 _LOOK_SECONDS: Final = 0.5  # between looks at a run that another process ends
 
 
@@ -118,8 +120,10 @@ class RunCatalog:
             run = found
         content = await self._archive.events(run)
         if content is not None:
-            for event in await asyncio.to_thread(lambda: list(read_compressed(content, after))):
-                yield event
+            left = read_compressed(content, after)
+            while batch := await asyncio.to_thread(lambda: list(islice(left, _BATCH))):
+                for event in batch:
+                    yield event
         elif after < 0:
             yield RunFailed(run_id=run.id, seq=0, at=time.time(), error=INTERRUPTED)
 

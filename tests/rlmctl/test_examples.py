@@ -67,7 +67,7 @@ def test_rlm_repl_example(settings: dict[str, str]) -> None:
 def test_openai_sdk_example(settings: dict[str, str]) -> None:
     printed = run_example("openai_sdk.py", settings)
     assert re.fullmatch(r"7261940 \([\d,]+ tokens for 600,043 characters\)", printed[0])
-    assert printed[1:] == ["7261940"]
+    assert printed[1:] == ["7261940", "completed 7261940"]
 
 
 def test_rlms_example(settings: dict[str, str]) -> None:
