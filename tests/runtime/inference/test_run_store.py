@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import shutil
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -99,26 +100,30 @@ async def test_run_that_the_shutdown_ended_is_failed_as_draining(serve: Serve, m
         assert (await events(again, run_id))[-1].error.code == "draining"
 
 
-async def test_crash_in_the_middle_leaves_a_failed_run_and_none_that_runs_for_ever(
-    serve: Serve, model: ScriptedModel, sandbox: SandboxProcess, tmp_path: Path
-) -> None:
-    model.enqueue(Hang())
-    environment = {
+@pytest.fixture
+def environment(model: ScriptedModel, tmp_path: Path) -> dict[str, str]:
+    """Of a process over the same storage, whose runs need no session: nobody would end those of a process that died."""
+    return {
         "RLM_API_KEYS_DIR": str(write_keys(tmp_path / "keys", tester=API_KEY)),
         "RLM_MODEL_BASE_URL": model.base_url,
         "RLM_STORAGE_URL": f"file://{tmp_path}/kept",
-        "WASM_SERVICE_URL": sandbox.url,
-        "WASM_API_KEY_FILE": str(sandbox.key_file),
-        "RLM_DIRECT_BELOW_TOKENS": "1000",  # without a session, which nobody would end in the sandbox that tests share
+        "RLM_DIRECT_BELOW_TOKENS": "1000",
     }
-    async with (
-        serve() as service,
-        running(environment) as (process, ports),
-        aiohttp.ClientSession(headers=HEADERS) as http,
-    ):
-        url = f"http://127.0.0.1:{ports['api']}/rlm/v1/runs"
-        async with http.post(url, json={"query": "How many?", "background": True}) as response:
-            run_id = (await response.json())["id"]
+
+
+async def begin_in(ports: dict[str, int]) -> str:
+    url = f"http://127.0.0.1:{ports['api']}/rlm/v1/runs"
+    body = {"query": "How many?", "background": True}
+    async with aiohttp.ClientSession(headers=HEADERS) as http, http.post(url, json=body) as response:
+        return str((await response.json())["id"])
+
+
+async def test_crash_in_the_middle_leaves_a_failed_run_and_none_that_runs_for_ever(
+    serve: Serve, model: ScriptedModel, environment: dict[str, str]
+) -> None:
+    model.enqueue(Hang())
+    async with serve() as service, running(environment) as (process, ports):
+        run_id = await begin_in(ports)
         await model.until(lambda scripted: scripted.hanging == 1)
         process.kill()
         await process.wait()
@@ -131,6 +136,24 @@ async def test_crash_in_the_middle_leaves_a_failed_run_and_none_that_runs_for_ev
         assert isinstance(event, RunFailed)
         assert event.error.code == "interrupted"
         assert (await call(service, "POST", f"/{run_id}/cancel"))[1] == detail
+
+
+async def test_run_that_ends_while_the_process_drains_is_stored_before_it_is_gone(
+    serve: Serve, model: ScriptedModel, environment: dict[str, str]
+) -> None:
+    gate = asyncio.Event()
+    model.enqueue(Gate(gate, "FINAL(42)"))
+    async with running(environment) as (process, ports):
+        run_id = await begin_in(ports)
+        await model.until(lambda scripted: len(scripted.root_calls) == 1)
+        process.send_signal(signal.SIGTERM)
+        gate.set()
+        async with asyncio.timeout(DEADLINE):
+            assert await process.wait() == 0
+    async with serve() as service:
+        _, detail = await call(service, "GET", f"/{run_id}")
+        assert detail["status"] == "completed"
+        assert [event.seq for event in await events(service, run_id)] == list(range(4))
 
 
 async def test_run_of_another_living_process_is_running_and_its_events_come_at_its_end(
