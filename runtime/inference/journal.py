@@ -34,6 +34,11 @@ class CellRecord:
     ended: bool = False
     number: int = 0  # the server's, in the present session
 
+    def reopen(self) -> None:
+        """How it ended does not count."""
+        self.ended = False
+        del self.replies[-1]
+
 
 @dataclass
 class Attempt:

@@ -25,7 +25,7 @@ from runtime.inference.metrics import Recovery
 from runtime.inference.run import Run
 from runtime.inference.session import PARTIAL_EVENT
 from runtime.inference.subcalls import answer_call
-from runtime.wire import CellReply, ErrorCode
+from runtime.wire import CellReply, ErrorCode, Status
 
 MAX_LOSSES: Final = 3  # of one cell: it may be what ends the servers
 _FIRST_PAUSE: Final = 0.1
@@ -43,10 +43,17 @@ async def complete_cell(run: Run, code: str) -> tuple[CellReply, list[CellReply]
     Raises SandboxUnavailableError when the session cannot be had any more.
     """
     record = CellRecord(code)
+    is_doubted = False
 
     async def attempt() -> tuple[CellReply, list[CellReply]]:
+        nonlocal is_doubted
         parts = await _run(run, record)
-        return _settle(run, record, _join(parts)), parts
+        cell = _join(parts)
+        if not is_doubted and _may_be_the_servers(cell):
+            is_doubted = True
+            record.reopen()
+            raise SessionLostError(f"the session was lost when a cell ended as {cell.status}")
+        return _settle(run, record, cell), parts
 
     return await _persist(run, attempt)
 
@@ -133,6 +140,11 @@ async def _run(run: Run, record: CellRecord) -> list[CellReply]:
     finally:
         attempt.stop()
         session.journal.running = None
+
+
+def _may_be_the_servers(cell: CellReply) -> bool:
+    """An end that a server can bring about as well as a cell: it runs once more, elsewhere if there is an elsewhere."""
+    return cell.status is Status.INTERRUPTED or (cell.session_lost and cell.status is not Status.TIMEOUT)
 
 
 def _settle(run: Run, record: CellRecord, cell: CellReply) -> CellReply:

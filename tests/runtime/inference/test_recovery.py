@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.runtime.inference.asking import repl, run
 from tests.runtime.inference.sandbox_pair import SandboxPair, run_pair
 from tests.runtime.inference.scripted_model import Gate, ScriptedModel
 from tests.runtime.inference.service import API_KEY, Service, run_service, write_keys
+from tests.runtime.sandbox.processes import zygote_of
 
 PAID_EACH_TIME = {"reuse_answers": False}  # so that only the journal keeps an equal call from being paid again
 
@@ -94,6 +96,34 @@ async def test_server_killed_in_the_middle_of_a_cell(spread: Service, model: Scr
     assert done.answer == "(['re: a', 're: b'], 're: c')"
     assert (done.recoveries, done.diverged, done.sub_calls) == (1, False, 3)
     assert prompts(model) == ["a", "b", "c"]
+
+
+async def test_session_processes_that_die_under_a_cell_while_the_server_lives(
+    spread: Service, model: ScriptedModel, pair: SandboxPair
+) -> None:
+    """With the zygote all of them die. The server says so in the cell's reply."""
+    model.enqueue(repl("r = llm_query('a')"), repl("for _ in range(60_000_000): pass\nFINAL(r)"))
+    asking = asyncio.create_task(run(spread, options=PAID_EACH_TIME))
+    await model.until(lambda scripted: len(scripted.root_calls) == 2)
+    server = await pair.holding("running")
+    os.kill(zygote_of(server.process.pid), signal.SIGKILL)
+    done = completed(await asking)
+    assert (done.answer, done.recoveries, done.diverged, prompts(model)) == ("re: a", 1, False, ["a"])
+
+
+async def test_cell_that_ends_its_session_each_time_it_runs_is_told_to_the_model(
+    service: Service, model: ScriptedModel
+) -> None:
+    """A branch of a waiting session has no checkpoint before its cell has ended, so a crash ends it."""
+    model.enqueue(repl("data = [llm_query('p')]\nFINAL((rlm_query('a'), data))"))
+    model.child_rule = lambda turn: (
+        repl("import os\ndata.append(llm_query('q'))\nos.abort()")
+        if len(turn.messages) == 2
+        else repl("FINAL(parent_context)")
+    )
+    done = completed(await run(service, context="c", options={**PAID_EACH_TIME, "fork_children": True}))
+    assert done.answer == "('c', ['re: p'])"
+    assert prompts(model) == ["p", "q"]
 
 
 async def test_server_killed_while_a_batch_is_answered(
