@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from runtime.client.continuity import Continuity
 from runtime.client.loop_thread import LoopThread
 from runtime.client.pool_address import PoolAddress
 from runtime.inference.errors import SandboxUnavailableError, SessionLostError
@@ -59,11 +60,13 @@ class RemoteSession:
         self._client: SandboxClient | None = None
         self._is_made = False
         self._is_closed = False
+        self._continuity = Continuity()
 
     def start(self) -> SandboxClient:
         """Make the session; nothing happens when it is there."""
         if self._is_closed:
             raise RuntimeError("this session is closed; make a new object for a new one")
+        self._continuity.check()
         return self._thread.run(self._start())
 
     async def _start(self) -> SandboxClient:
@@ -99,8 +102,8 @@ class RemoteSession:
         request = ExecuteRequest(code=code, session_id=self.id, create=False, timeout=self._timeout, locals=mode)
         try:
             parts = [self._thread.run(client.execute(request))]
-            while parts[-1].call is not None:
-                parts.append(self._resume(client, parts[-1].call, self._time_left(parts[-1]), answer))
+            while (call := self._continuity.note(parts[-1]).call) is not None:
+                parts.append(self._resume(client, call, self._time_left(parts[-1]), answer))
         except SandboxUnavailableError:
             raise
         except BaseException:
