@@ -36,8 +36,7 @@ class Presence:
         return frozenset({self.process, *(e.path.rsplit("/", 1)[-1] for e in entries if e.modified >= horizon)})
 
     async def while_serving(self, _: web.Application) -> AsyncIterator[None]:
-        """A clean-up context of the application."""
-        await self._touch()
+        """A clean-up context of the application; a store that does not answer does not keep it from serving."""
         beating = asyncio.create_task(self._keep_touching())
         yield
         beating.cancel()
@@ -47,8 +46,8 @@ class Presence:
 
     async def _keep_touching(self) -> None:
         while True:
-            await asyncio.sleep(self.beat)
             await self._touch()
+            await asyncio.sleep(self.beat)
 
     async def _touch(self) -> None:
         """One that fails is made up for by the next; the storage has logged it."""

@@ -67,6 +67,12 @@ async def events(service: Service, run_id: str) -> list[Any]:
     return [parse_event(line[6:]) for line in lines if line.startswith("data: ")]
 
 
+async def until_stored(service: Service, folder: str) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not await service.storage.entries(folder):  # noqa: ASYNC110  # nobody tells of what is stored
+            await asyncio.sleep(0.02)
+
+
 async def until_status(service: Service, run_id: str, status: str) -> Any:
     async with asyncio.timeout(DEADLINE):
         while True:
@@ -204,6 +210,7 @@ async def test_storage_that_fails_refuses_background_runs_and_delays_what_others
     serve: Serve, model: ScriptedModel, tmp_path: Path
 ) -> None:
     async with serve(Pace()) as service:  # with few signs of life, which would bring the folder back
+        await until_stored(service, "processes")
         shutil.rmtree(tmp_path / "kept")
         (tmp_path / "kept").write_text("no folder")
         status, body = await call(service, "POST", "", json={"query": "q", "background": True})
@@ -214,9 +221,7 @@ async def test_storage_that_fails_refuses_background_runs_and_delays_what_others
         assert (status, body["answer"]) == (200, "42")
         (tmp_path / "kept").unlink()
         (tmp_path / "kept").mkdir(exist_ok=True)
-        async with asyncio.timeout(DEADLINE):
-            while not await service.storage.entries("runs"):  # noqa: ASYNC110  # nobody tells of what is stored
-                await asyncio.sleep(0.05)
+        await until_stored(service, "runs")
 
 
 async def test_no_key_gets_into_what_is_stored_or_answered(

@@ -122,6 +122,7 @@ async def test_runs_of_every_kind_of_request_are_listed_newest_first_in_pages(
     while page["has_more"]:
         cursor = f"&after={page['data'][-1]['id']}" if seen else ""
         page = await get(service, f"?limit=2{cursor}")
+        assert 1 <= len(page["data"]) <= 2
         seen += [run["question"] for run in page["data"]]
     assert seen == expected
     for status, questions in [("running", expected[:1]), ("failed", expected[1:2]), ("completed", expected[2:])]:
