@@ -115,19 +115,12 @@ class Door:
         self._sock = self._wait_in_zygote()
         self._checkpoint = Checkpoint(self._sock, os.getppid())
         self._answering = self._after_warm
-        return self._rehearsed_request()
-
-    def _rehearsed_request(self) -> bytes:
-        """As if the server had sent the warm-up: the first real request then finds the pages that it writes to copied,
-        in the host as well as in the guest."""
-        assembly = Assembly()
-        (message,) = map(assembly.add, packets(REHEARSAL, WARM_REQUEST))
-        head, body = split(message or bytearray())
+        head, body = _rehearsed(REHEARSAL, WARM_REQUEST)
         self._accept(head)
-        return bytes(body)
+        return body
 
     def _after_warm(self, answer: bytes) -> bytes:
-        list(packets({"t": "done", "answer": len(answer), **self._pause()}, answer))  # rehearsed, not sent
+        _rehearsed({"t": "done", "answer": len(answer), **self._pause()}, answer)
         self._uncovered_seconds = 0.0
         self._answering = self._after_request
         self._greet()
@@ -145,7 +138,8 @@ class Door:
         self._greet()
         return self._next_request()
 
-    def _after_touch(self, _: bytes) -> bytes:
+    def _after_touch(self, answer: bytes) -> bytes:
+        _rehearsed({"t": "done", "answer": len(answer), **self._used()}, answer)
         signal.setitimer(signal.ITIMER_REAL, 0)
         self._answering = self._after_request
         return self._next_request()
@@ -162,14 +156,15 @@ class Door:
         return self._next_request()
 
     def _touch(self) -> bytes:
-        """Let the guest take the page faults that follow a fork now, while nobody waits.
+        """Take the page faults that follow a fork now, in host and guest, while nobody waits.
 
         A cell can answer in the driver's place and so be running still; SIGALRM ends that, and as a promoted
         checkpoint does not touch, it ends for good.
         """
         signal.setitimer(signal.ITIMER_REAL, TOUCH_SECONDS)
         self._answering = self._after_touch
-        return TOUCH_REQUEST
+        self._resume()
+        return _rehearsed(REHEARSAL, TOUCH_REQUEST)[1]
 
     def _call(self, payload: bytes) -> bytes:
         """A host call: the cell is suspended until the server sends the result."""
@@ -315,3 +310,10 @@ class Door:
                 head[name + "_truncated"] = True
                 capture.truncated = False
         return head
+
+
+def _rehearsed(head: Head, body: bytes) -> tuple[Head, bytes]:
+    """What would be received if it was sent. A real message then finds the pages that it writes to copied."""
+    assembly = Assembly()
+    (message,) = map(assembly.add, packets(head, body))
+    return split(message or bytearray())

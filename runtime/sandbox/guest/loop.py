@@ -1,5 +1,6 @@
 """The program of the guest: asks the host for a request, does it, hands over the answer with the next question."""
 
+import ast
 import gc
 import linecache
 import os
@@ -66,7 +67,8 @@ def touch(_):
 
 
 def touch_pages():
-    exec_(compile_("x = 1", "<touch>", "exec"), {})
+    tree = ast.parse("x = 1", "<touch>")
+    exec_(compile_(tree, "<touch>", "exec", dont_inherit=True), {})
     dumps({"status": "ok", "locals": locals_of("none")})
 
 
