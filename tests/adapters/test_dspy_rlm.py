@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import dspy
 import pytest
 from dspy.primitives.code_interpreter import CodeInterpreterError
+from dspy.primitives.sandbox_serializable import SandboxSerializable
 
 from runtime.client import SandboxInterpreter
 from tests.runtime.inference.scripted_model import ScriptedModel
@@ -81,6 +82,28 @@ def test_tools_of_the_caller_are_called_by_position_and_by_name(model: ScriptedM
     model.enqueue(act("SUBMIT(look_up('a') + look_up(key='b', times=2))"))
     rlm = dspy.RLM("context -> answer: list[str]", tools=[look_up], interpreter_factory=SandboxInterpreter)
     assert rlm(context="c").answer == ["a", "b", "b"]
+
+
+class Table(SandboxSerializable):  # type: ignore[misc]  # dspy is not among the dependencies that mypy sees
+    """An input that says itself how it gets into a sandbox."""
+
+    def sandbox_setup(self) -> str:
+        return "import csv"
+
+    def to_sandbox(self) -> bytes:
+        return b"\xff a,b\n1,{2}\n"  # no UTF-8, so that it goes as base64
+
+    def sandbox_assignment(self, var_name: str, data_expr: str) -> str:
+        return f"{var_name} = list(csv.reader({data_expr}.decode('latin-1').splitlines()))"
+
+    def rlm_preview(self, max_chars: int = 500) -> str:
+        return "a table"[:max_chars]
+
+
+def test_input_with_a_form_of_its_own_is_rebuilt_in_the_sandbox(model: ScriptedModel) -> None:
+    model.enqueue(act("SUBMIT(table[1][1] + str(len(table)))"))
+    found = dspy.RLM("table -> answer", interpreter_factory=SandboxInterpreter)(table=Table())
+    assert found.answer == "{2}2"
 
 
 def test_sub_agents_in_the_sandbox_run_on_the_host(model: ScriptedModel) -> None:
