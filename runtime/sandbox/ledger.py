@@ -28,6 +28,7 @@ class Moved:
     """Of a variable, filled in by whoever moves it."""
 
     bytes: int = 0
+    cpu_seconds: float = 0.0
 
 
 class Ledger:
@@ -113,8 +114,23 @@ class Ledger:
             raise
         finally:
             seconds = round(time.perf_counter() - started, 4)
-            fields: dict[str, Field] = {"variable": name, "status": status, "seconds": seconds, "bytes": moved.bytes}
+            self.metrics.cpu.inc(moved.cpu_seconds)
+            fields: dict[str, Field] = {
+                "variable": name,
+                "status": status,
+                "seconds": seconds,
+                "cpu_seconds": round(moved.cpu_seconds, 4),
+                "bytes": moved.bytes,
+            }
             self._audit.write(event, {**_of(session), **fields})
+
+    @contextmanager
+    def work(self, session: Session, moved: Moved) -> Iterator[None]:
+        """The session does it meanwhile: what CPU that takes, however it ends."""
+        try:
+            yield
+        finally:
+            moved.cpu_seconds = session.process.meter.used().cpu
 
     def _count(self, status: Status, used: Usage, *, rolled_back: bool) -> None:
         metrics = self.metrics

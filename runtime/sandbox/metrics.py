@@ -26,7 +26,7 @@ class _CpuByTheMissionsName:
     def collect(self) -> Iterator[Metric]:
         (family,) = self._metrics.cpu.collect()
         total = next(sample.value for sample in family.samples if sample.name.endswith("_total"))
-        yield GaugeMetricFamily("wasm_cpu_usage_seconds", "CPU time of all cells", value=total)
+        yield GaugeMetricFamily("wasm_cpu_usage_seconds", "CPU time of all cells and variables", value=total)
 
 
 class SandboxMetrics:
@@ -46,7 +46,7 @@ class SandboxMetrics:
         )
         self.timeouts = Counter("wasm_execution_timeout_total", "Cells killed at their timeout", registry=registry)
         self.memory = Gauge("wasm_memory_usage_bytes", "Guest memory of the sessions that answered", registry=registry)
-        self.cpu = Counter("wasm_cpu_usage_seconds_total", "CPU time of all cells", registry=registry)
+        self.cpu = Counter("wasm_cpu_usage_seconds_total", "CPU time of all cells and variables", registry=registry)
         registry.register(_CpuByTheMissionsName(self))
         self.queue = Gauge("wasm_execution_queue_length", "Cells that wait for a slot", registry=registry)
         self.sessions = Gauge("wasm_sessions", "Live sessions by state", ["state"], registry=registry)

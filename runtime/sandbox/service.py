@@ -246,7 +246,8 @@ class SandboxService:
                 moved.bytes = variable.received
                 try:
                     async with self.admission.slot(owner):
-                        return await put_variable(session, name, variable)
+                        with self._ledger.work(session, moved):
+                            return await put_variable(session, name, variable)
                 finally:
                     variable.close()
 
@@ -256,7 +257,8 @@ class SandboxService:
         _refuse_if_sealed(session)
         with registry.claimed(session), self._ledger.variable("variable_read", session, name) as moved:
             async with self.admission.slot(owner):
-                found = await get_variable(session, name, self.settings.variable_bytes)
+                with self._ledger.work(session, moved):
+                    found = await get_variable(session, name, self.settings.variable_bytes)
             moved.bytes = len(found.data)
             return found
 

@@ -41,6 +41,7 @@ class Meter:
     def __init__(self) -> None:
         self._pid: int | None = None
         self._host_bytes: int | None = None  # of the data mappings, what is not the guest's
+        self._memory_before = 0  # a cell that begins now: what it has at least, if nobody can look when it ends
         self._used = Usage()  # until the cell last went on, or of the cell that ended
         self._started: float | None = None  # while it runs
         self._cpu_started = 0.0
@@ -52,15 +53,19 @@ class Meter:
         if memory_bytes is not None:
             data = _data_bytes(pid)
             self._host_bytes = None if data is None else data - memory_bytes
+            self._memory_before = memory_bytes
+        else:
+            self._memory_before = self._memory_now() or 0
 
     def inherit(self, source: Meter) -> None:
         """The head is a fork of another session's: what that one's cell has used, this one's has."""
         self._used = source.used()
+        self._memory_before = self._used.memory_bytes
 
     def begin(self, *, afresh: bool) -> None:
         """The head is given work: a cell `afresh`, or the answer for which its suspended cell waits."""
         if afresh:
-            self._used = Usage()
+            self._used = Usage(memory_bytes=self._memory_before)
         self._started = time.perf_counter()
         self._cpu_started = self._cpu_seen = _cpu_seconds(self._pid) or 0.0
 
@@ -68,6 +73,7 @@ class Meter:
         """The head says what its cell used, which is suspended or over."""
         if self._started is not None:
             self._started = None
+            self._memory_before = int(head.get("memory", 0))
             self._used = Usage(float(head.get("ran", 0)), float(head.get("cpu", 0)), int(head.get("memory", 0)))
 
     def stop(self) -> None:
@@ -89,10 +95,12 @@ class Meter:
 
     def _look(self) -> Usage:
         ran = 0.0 if self._started is None else time.perf_counter() - self._started
-        data, memory = _data_bytes(self._pid), self._used.memory_bytes
-        if data is not None and self._host_bytes is not None:
-            memory = data - self._host_bytes
-        return Usage(self._used.ran + ran, self.cpu(), memory)
+        return Usage(self._used.ran + ran, self.cpu(), self._memory_now() or self._used.memory_bytes)
+
+    def _memory_now(self) -> int | None:
+        """None when the process is gone."""
+        data = _data_bytes(self._pid)
+        return None if data is None or self._host_bytes is None else data - self._host_bytes
 
 
 def resident_bytes(pid: int) -> int:

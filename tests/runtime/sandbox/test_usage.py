@@ -143,7 +143,7 @@ async def test_a_branch_of_a_suspended_cell_that_is_killed_reports_what_its_sour
     assert killed.cpu_time > first.cpu_time
 
 
-async def test_a_cell_whose_process_somebody_else_kills_reports_its_cpu_until_shortly_before(
+async def test_a_cell_whose_process_somebody_else_kills_reports_its_cpu_until_shortly_before_and_its_first_memory(
     client: SandboxClient, session: Session
 ) -> None:
     before = {pid: cpu_ticks({pid}) for pid in sessions_of(client.server.pid)}
@@ -157,7 +157,20 @@ async def test_a_cell_whose_process_somebody_else_kills_reports_its_cpu_until_sh
     os.kill(head, signal.SIGKILL)
     reply = await running
     assert reply.status is Status.CRASHED
+    assert reply.memory_bytes == session.memory_bytes
     assert_used_cpu(reply)
+
+
+async def test_the_cpu_of_variables_is_in_the_metric(client: SandboxClient, session: Session) -> None:
+    async def cpu() -> float:
+        return (await client.metrics())["wasm_cpu_usage_seconds_total", ""]
+
+    before = await cpu()
+    await client.put(session.id, "v", b"[" + b"1," * 1_000_000 + b"1]", "application/json")
+    after_put = await cpu()
+    assert after_put > before + 0.005
+    assert (await client.get(session.id, "v")).status == 200
+    assert await cpu() > after_put + 0.005
 
 
 async def test_the_cpu_of_killed_cells_is_in_the_metric(client: SandboxClient, session: Session) -> None:
