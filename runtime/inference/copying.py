@@ -1,5 +1,5 @@
 """The session of a child that begins with a copy of the asking one: a branch of it, or, where the asking session is
-lost, that session made once more up to the call and then handed over.
+lost or its pool's image cannot fork, that session made once more up to the call and then handed over.
 
 Called by `children.py`. A copy is exact or it is refused: cells that do not say the same again, or ask for what was not
 answered before, raise CopyLostError, and the slot gets an error string.
@@ -17,7 +17,7 @@ from runtime.inference.journal import Attempt, CellRecord
 from runtime.inference.opening import Origin, execute
 from runtime.inference.sandbox_client import SandboxClient
 from runtime.inference.session import ReplSession
-from runtime.wire import CellReply, ForkRequest, HostCall, ResumeRequest, Status
+from runtime.wire import CellReply, ErrorCode, ForkRequest, HostCall, ResumeRequest, Status
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,11 @@ class Copy:
     async def begin(self, client: SandboxClient, session_id: str) -> int:
         try:
             call = await self._branch(client, session_id)
-        except (SandboxRefusedError, CopyLostError):
+        except CopyLostError:
             raise
-        except SandboxUnavailableError:
+        except SandboxUnavailableError as error:
+            if isinstance(error, SandboxRefusedError) and error.refusal is not ErrorCode.CAPABILITY_MISSING:
+                raise
             call = await self._repeat(client, session_id)
         answer = ResumeRequest(call_id=call.id, result=json.dumps({"child": self.slot}))
         begun = await client.resume(session_id, answer)
