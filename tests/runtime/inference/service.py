@@ -23,6 +23,7 @@ from runtime.web import Listening
 
 API_KEY = "test-user-key"
 SERVED_MODEL = "rlm-test"
+NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,18 @@ class Service:
         wanted = name + ("{" + ",".join(f'{key}="{value}"' for key, value in labels.items()) + "}" if labels else "")
         lines = [line.split() for line in text.splitlines() if not line.startswith("#")]
         return next((float(value) for sample, value in lines if sample == wanted), 0.0)
+
+
+def build_lonely_settings(**changes: Any) -> InferenceSettings:
+    """Of a service without model and sandbox, for requests that never get that far."""
+    lonely = InferenceSettings(
+        port=0,
+        model_name="root-model",
+        model_base_url=f"{NOBODY}/v1",
+        served_model_name=SERVED_MODEL,
+        wasm_service_url=NOBODY,
+    )
+    return lonely.model_copy(update=changes)
 
 
 @contextlib.asynccontextmanager

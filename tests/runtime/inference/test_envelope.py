@@ -16,10 +16,15 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from runtime.inference.settings import InferenceSettings
-from tests.runtime.inference.service import API_KEY, SERVED_MODEL, Service, run_service, write_keys
+from tests.runtime.inference.service import (
+    API_KEY,
+    SERVED_MODEL,
+    Service,
+    build_lonely_settings,
+    run_service,
+    write_keys,
+)
 
-NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens
 DEADLINE = 60.0
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW")
 PATHS = (
@@ -48,14 +53,7 @@ PATHS = (
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
     """Without model and sandbox, which no request here gets as far as."""
-    settings = InferenceSettings(
-        port=0,
-        model_name="root-model",
-        model_base_url=f"{NOBODY}/v1",
-        served_model_name=SERVED_MODEL,
-        wasm_service_url=NOBODY,
-        max_body_bytes=100_000,
-    )
+    settings = build_lonely_settings(max_body_bytes=100_000)
     async with run_service(settings, write_keys(tmp_path / "keys", tester=API_KEY)) as running:
         yield running
 

@@ -20,9 +20,15 @@ from schemathesis.schemas import APIOperation
 from runtime.inference.chat_request import ChatRequest
 from runtime.inference.responses_request import ResponseRequest
 from runtime.inference.runs_request import RunRequest
-from runtime.inference.settings import InferenceSettings
-from tests.runtime.inference.service import API_KEY, SERVED_MODEL, Service, run_service, write_keys
-from tests.runtime.inference.test_envelope import NOBODY, check_envelope
+from tests.runtime.inference.service import (
+    API_KEY,
+    SERVED_MODEL,
+    Service,
+    build_lonely_settings,
+    run_service,
+    write_keys,
+)
+from tests.runtime.inference.test_envelope import check_envelope
 
 ENDPOINTS: Final[dict[str, type[BaseModel]]] = {
     "/v1/chat/completions": ChatRequest,
@@ -62,14 +68,7 @@ OPERATIONS: Final = [
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    settings = InferenceSettings(
-        port=0,
-        model_name="root-model",
-        model_base_url=f"{NOBODY}/v1",
-        served_model_name=SERVED_MODEL,
-        wasm_service_url=NOBODY,
-        recovery_seconds=0,
-    )
+    settings = build_lonely_settings(recovery_seconds=0)
     async with run_service(settings, write_keys(tmp_path / "keys", tester=API_KEY)) as running:
         yield running
 

@@ -11,23 +11,19 @@ from typing import Any
 import openai
 import pytest
 
-from runtime.inference.settings import InferenceSettings
-from tests.runtime.inference.service import API_KEY, SERVED_MODEL, Service, run_service, write_keys
-
-NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens
+from tests.runtime.inference.service import (
+    API_KEY,
+    SERVED_MODEL,
+    Service,
+    build_lonely_settings,
+    run_service,
+    write_keys,
+)
 
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    settings = InferenceSettings(
-        port=0,
-        model_name="root-model",
-        model_base_url=f"{NOBODY}/v1",
-        served_model_name=SERVED_MODEL,
-        wasm_service_url=NOBODY,
-        max_body_bytes=100_000,
-        max_iterations=5,
-    )
+    settings = build_lonely_settings(max_body_bytes=100_000, max_iterations=5)
     async with run_service(settings, write_keys(tmp_path / "keys", tester=API_KEY)) as running:
         yield running
 

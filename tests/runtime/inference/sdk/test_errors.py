@@ -12,9 +12,7 @@ from runtime.inference.settings import InferenceSettings
 from tests.runtime.inference.scripted_model import Failure, ScriptedModel
 from tests.runtime.inference.sdk.clients import Sdk, SdkError, Target
 from tests.runtime.inference.sdk.test_chat import ASK, QUESTION
-from tests.runtime.inference.service import API_KEY, SERVED_MODEL, run_service, write_keys
-
-NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens
+from tests.runtime.inference.service import API_KEY, NOBODY, SERVED_MODEL, run_service, write_keys
 
 
 async def refusal(sdk: Sdk, target: Target, **params: Any) -> SdkError:
