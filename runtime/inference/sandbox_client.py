@@ -223,7 +223,7 @@ class SandboxClient:
         async def place() -> tuple[BodyT, Server]:
             await self._discovery.refresh()
             tried: dict[Server, SandboxUnavailableError] = {}
-            while (server := self._servers.choose(tried)) is not None:
+            while (server := await self._next_server(tried)) is not None:
                 try:
                     return await self._send(server, asked), server
                 except SandboxBusyError as error:
@@ -231,13 +231,20 @@ class SandboxClient:
                     tried[server] = error
                 except SandboxUnreachableError as error:
                     tried[server] = error
-                    await self._discovery.refresh(impatient=True)
             busy = [error for error in tried.values() if isinstance(error, SandboxBusyError)]
             if busy:
                 self.on_full()
             raise min(busy, key=lambda error: error.wait) if busy else next(iter(tried.values()))
 
         return await self._admitted(place)
+
+    async def _next_server(self, tried: dict[Server, SandboxUnavailableError]) -> Server | None:
+        """When none is left that was not tried, and one is gone, the names may stand for others by now."""
+        server = self._servers.choose(tried)
+        if server is None and any(isinstance(error, SandboxUnreachableError) for error in tried.values()):
+            await self._discovery.refresh(impatient=True)
+            server = self._servers.choose(tried)
+        return server
 
     async def _ask(self, session_id: str, asked: _Asked[BodyT], patience: float | None = None) -> BodyT:
         """Of the server that has the session."""

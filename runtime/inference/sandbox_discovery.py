@@ -48,10 +48,15 @@ class Discovery:
         self._looking: asyncio.Task[None] | None = None
 
     async def refresh(self, *, impatient: bool = False) -> None:
-        """Look again if it is time. Everybody who comes meanwhile waits for the same look."""
+        """Look again if it is time; `impatient`: as soon as the name server can be asked again. Everybody who comes
+        meanwhile waits for the same look."""
+        if not self._names:
+            return
+        interval = min(IMPATIENT_INTERVAL, self._interval) if impatient else self._interval
+        if impatient:
+            await asyncio.sleep(self._looked_at + interval - time.monotonic())
         if self._looking is None:
-            interval = min(IMPATIENT_INTERVAL, self._interval) if impatient else self._interval
-            if not self._names or time.monotonic() - self._looked_at < interval:
+            if time.monotonic() - self._looked_at < interval:
                 return
             self._looking = asyncio.create_task(self._look())
             self._looking.add_done_callback(self._looked)

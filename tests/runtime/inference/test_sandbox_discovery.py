@@ -114,6 +114,21 @@ async def test_name_without_addresses_has_no_server_until_it_has_one_again(clien
     await until_only(client, SECOND)
 
 
+async def test_pod_that_was_replaced_since_the_last_look_is_found_by_the_request_that_misses_it(
+    pods: dict[str, SandboxProcess], port: int, names: Names
+) -> None:
+    nobody = "127.0.0.5"
+    names.addresses = [nobody]
+    client = SandboxClient(f"http://{NAME}:{port}", pods[FIRST].key_file, resolve=names.resolve, interval=3600)
+    try:
+        with pytest.raises(SandboxUnreachableError):
+            await client.touch([])
+        names.addresses = [FIRST]
+        assert (await where(client))[1] == FIRST
+    finally:
+        await client.close()
+
+
 async def test_name_server_that_does_not_answer_takes_no_server_away(client: SandboxClient, names: Names) -> None:
     await until_only(client, FIRST)
     names.away = True
