@@ -42,15 +42,15 @@ class Footprint:
 
 
 def take_footprint(pid: int, url: str) -> Footprint:
-    metrics = _metrics(url)
+    metrics = read_metrics(url)
     below = descendants(pid)
     return Footprint(
         sessions=sum(value for name, value in metrics.items() if name.startswith("wasm_sessions{")),
         spares=metrics["wasm_spares"],
         processes=len(below),
-        zombies=sum(_status(child, "State").startswith("Z") for child in below),
-        descriptors=_descriptors(pid),
-        rss_bytes=int(_status(pid, "VmRSS").split()[0]) * KIBIBYTE,
+        zombies=sum(read_status(child, "State").startswith("Z") for child in below),
+        descriptors=count_descriptors(pid),
+        rss_bytes=int(read_status(pid, "VmRSS").split()[0]) * KIBIBYTE,
     )
 
 
@@ -71,7 +71,7 @@ def settled_footprint(
     return found
 
 
-def _metrics(url: str) -> dict[str, int]:
+def read_metrics(url: str) -> dict[str, int]:
     """Its counts; what has a fraction is cut."""
     with urllib.request.urlopen(f"{url}/metrics", timeout=30) as response:  # noqa: S310  # our own http address
         lines = response.read().decode().splitlines()
@@ -79,7 +79,7 @@ def _metrics(url: str) -> dict[str, int]:
     return {name: int(float(value)) for name, _, value in samples if value not in ("NaN", "+Inf")}
 
 
-def _descriptors(pid: int) -> dict[str, int]:
+def count_descriptors(pid: int) -> dict[str, int]:
     states = _tcp_states()
     found: Counter[str] = Counter()
     for link in Path(f"/proc/{pid}/fd").iterdir():
@@ -95,7 +95,7 @@ def _tcp_states() -> dict[str, str]:
     return {fields[9]: fields[3] for fields in map(str.split, lines)}
 
 
-def _status(pid: int, field: str) -> str:
+def read_status(pid: int, field: str) -> str:
     try:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     except OSError:
