@@ -96,7 +96,9 @@ resources = optional(
     limits=optional(cpu=st.sampled_from(["200m", "3"]), memory=st.sampled_from(["512Mi", "16Gi"])),
 ).filter(lambda parts: not ({"requests", "limits"} <= parts.keys() and parts["requests"] and parts["limits"]))
 logging = optional(
-    level=st.sampled_from(["DEBUG", "INFO", "WARNING", "ERROR"]), format=st.sampled_from(["json", "text"])
+    level=st.sampled_from(["DEBUG", "INFO", "WARNING", "ERROR"]),
+    format=st.sampled_from(["json", "text"]),
+    audit=st.booleans(),
 )
 selectors = st.sampled_from([{}, {"matchLabels": {"app": "notebook"}}])
 
@@ -112,7 +114,11 @@ pool_specs = st.builds(
             maxQueue=st.integers(0, 10000),
             outputBytes=st.sampled_from(["1Ki", "64Mi"]),
         ),
-        sessions=optional(idleTimeout=st.sampled_from(["1s", "24h", "1h30m"]), spares=st.integers(0, 1000)),
+        sessions=optional(
+            idleTimeout=st.sampled_from(["1s", "24h", "1h30m"]),
+            maxDuration=st.sampled_from(["1s", "8h", "168h"]),
+            spares=st.integers(0, 1000),
+        ),
         resources=resources,
         clients=st.lists(st.builds(lambda s: {"podSelector": s}, selectors), max_size=3),
         auth=optional(secretRef=st.builds(lambda name: {"name": name}, secret_names)),
@@ -160,7 +166,15 @@ def stack_specs(draw: st.DrawFn) -> Manifest:
         "inference": draw(inference),
         "networkPolicy": draw(network_policies),
         "logging": draw(logging),
-        "rlm": draw(optional(maxIterations=st.integers(1, 1000), allowedModels=st.lists(model_names, max_size=3))),
+        "rlm": draw(
+            optional(
+                maxIterations=st.integers(1, 1000),
+                maxDepth=st.integers(0, 10),
+                maxTokens=st.integers(1, 10**10),
+                directBelowTokens=st.integers(0, 10**7),
+                allowedModels=st.lists(model_names, max_size=3),
+            )
+        ),
     }
     if draw(st.booleans()):
         spec["model"]["apiKeySecretRef"] = {"name": draw(secret_names), "key": "token"}

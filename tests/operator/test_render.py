@@ -111,20 +111,27 @@ def test_an_open_endpoint_mounts_no_user_keys_and_makes_no_secret() -> None:
 
 def test_settings_reach_the_config_map_under_their_keys() -> None:
     stack = build_stack(
-        rlm={"timeout": "90m", "allowedModels": ["a", "b"]}, logging={"level": "DEBUG"}, subModel={"name": "mini"}
+        rlm={"timeout": "90m", "allowedModels": ["a", "b"], "maxDepth": 2, "maxTokens": 9, "directBelowTokens": 5},
+        logging={"level": "DEBUG", "audit": False},
+        subModel={"name": "mini"},
     )
     data = one(render(stack, INPUTS), "ConfigMap")["data"]
     assert (data["timeout-seconds"], data["allowed-models"]) == ("5400", "a,b")
-    assert (data["log-level"], data["log-format"]) == ("DEBUG", "json")
+    assert (data["max-depth"], data["max-tokens"], data["direct-below-tokens"]) == ("2", "9", "5")
+    assert (data["log-level"], data["log-format"], data["audit-log"]) == ("DEBUG", "json", "false")
     assert (data["model-name"], data["sub-model-name"]) == ("gpt-5", "mini")
     assert "sub-model-base-url" not in data
 
 
 def test_limits_of_a_pool_reach_its_config_map_in_bytes_and_seconds() -> None:
-    pool = build_pool(limits={"memory": "512Mi", "timeout": "500ms", "maxSessions": 7}, sessions={"idleTimeout": "1m"})
+    pool = build_pool(
+        limits={"memory": "512Mi", "timeout": "500ms", "maxSessions": 7},
+        sessions={"idleTimeout": "1m", "maxDuration": "2h"},
+    )
     data = one(render(pool, INPUTS), "ConfigMap")["data"]
     assert data["memory-bytes"] == str(512 * 2**20)
     assert (data["timeout-seconds"], data["idle-timeout-seconds"], data["max-sessions"]) == ("0.5", "60", "7")
+    assert (data["lifetime-seconds"], data["audit-log"]) == ("7200", "true")
     assert "max-concurrent-executions" not in data
 
 

@@ -49,6 +49,7 @@ RULES: dict[str, tuple[str, Manifest]] = {
     "limits.memory must be": ("SandboxPool", {"limits": {"memory": "8Gi"}}),
     "limits.outputBytes must be": ("SandboxPool", {"limits": {"outputBytes": "1"}}),
     "sessions.idleTimeout must be": ("SandboxPool", {"sessions": {"idleTimeout": "0s"}}),
+    "sessions.maxDuration must be": ("SandboxPool", {"sessions": {"maxDuration": "169h"}}),
     "a client needs podSelector": ("SandboxPool", {"clients": [{}]}),
     "limits.memory of one session must fit": ("SandboxPool", {"limits": {"memory": "2Gi"}}),
 }

@@ -40,11 +40,14 @@ def inference_settings(spec: RLMStackSpec) -> dict[str, str]:
         "sub-model-base-url": sub.base_url if sub else None,
         "served-model-name": spec.inference.served_model_name,
         "max-iterations": str(rlm.max_iterations),
+        "max-depth": str(rlm.max_depth),
         "max-subcalls": str(rlm.max_subcalls),
+        "max-tokens": _text(rlm.max_tokens),
         "timeout-seconds": rlm.timeout.seconds_text,
         "max-concurrency": str(rlm.max_concurrency),
         "max-consecutive-errors": str(rlm.max_consecutive_errors),
         "allowed-models": ",".join(rlm.allowed_models),
+        "direct-below-tokens": str(rlm.direct_below_tokens),
     }
     return _present(settings)
 
@@ -65,12 +68,13 @@ def sandbox_settings(spec: SandboxPoolSpec) -> dict[str, str]:
         "max-queue": str(limits.max_queue),
         "spares": str(sessions.spares),
         "idle-timeout-seconds": sessions.idle_timeout.seconds_text,
+        "lifetime-seconds": sessions.max_duration.seconds_text,
     }
     return _present(settings)
 
 
 def _logging(logging: LogSettings) -> dict[str, str | None]:
-    return {"log-level": logging.level, "log-format": logging.format}
+    return {"log-level": logging.level, "log-format": logging.format, "audit-log": str(logging.audit).lower()}
 
 
 def _text(number: int | None) -> str | None:

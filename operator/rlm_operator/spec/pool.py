@@ -36,6 +36,12 @@ def _idle_timeout(value: Duration) -> Duration:
     return value
 
 
+def _max_duration(value: Duration) -> Duration:
+    if not 1 <= value.seconds <= 604800:
+        raise ValueError("sessions.maxDuration must be from 1s to 168h: write a duration such as 8h")
+    return value
+
+
 class SandboxAutoscaling(Autoscaling):
     """Sandboxes are busy in bursts, so they scale earlier."""
 
@@ -58,6 +64,7 @@ class Sessions(SpecModel):
     """Life of sessions, and how many wait ready per pod."""
 
     idle_timeout: Annotated[Duration, AfterValidator(_idle_timeout)] = Duration("15m")
+    max_duration: Annotated[Duration, AfterValidator(_max_duration)] = Duration("8h")
     spares: Annotated[int, Field(ge=0, le=1000)] = 8
 
 

@@ -76,14 +76,18 @@ class SubModel(SpecModel):
 
 
 class Budgets(SpecModel):
-    """Limits of a run; `max_concurrency` is per inference pod."""
+    """Limits of a run, children included; `max_concurrency` is per inference pod. With `direct_below_tokens` 0 every
+    input gets a session."""
 
     max_iterations: Annotated[int, Field(ge=1, le=1000)] = 30
+    max_depth: Annotated[int, Field(ge=0, le=10)] = 1
     max_subcalls: Annotated[int, Field(ge=0, le=1000000)] = 1000
+    max_tokens: Annotated[int | None, Field(ge=1, le=10_000_000_000)] = None
     timeout: Annotated[Duration, AfterValidator(_run_timeout)] = Duration("1h")
     max_concurrency: Annotated[int, Field(ge=1, le=10000)] = 64
     max_consecutive_errors: Annotated[int, Field(ge=1, le=1000)] = 5
     allowed_models: Annotated[tuple[ModelName, ...], Field(max_length=64)] = ()
+    direct_below_tokens: Annotated[int, Field(ge=0, le=10_000_000)] = 0
 
 
 class InferenceAutoscaling(Autoscaling):

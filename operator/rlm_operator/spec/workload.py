@@ -93,10 +93,11 @@ def _filled(
 
 
 class LogSettings(SpecModel):
-    """Least severe level and form of log lines."""
+    """Least severe level and form of log lines, and whether there is an audit log beside them."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     format: Literal["json", "text"] = "json"
+    audit: bool = True
 
 
 class Workload(SpecModel):

@@ -1,6 +1,7 @@
 """What local processes write, as lines for a person: which process, how grave, what.
 
-The planes log JSON, one object a line; anything else (a traceback, the stand-in's greeting) is shown as it is.
+The planes log JSON, one object a line; anything else (a traceback, the stand-in's greeting) is shown as it is. Their
+audit logs, which stacks have on, say of the same requests what a cluster keeps: they are not shown.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ def _parse(line: str) -> tuple[str, str, str]:
         record = json.loads(line)
     except ValueError:
         return "INFO", line.rstrip(), ""
+    if isinstance(record, dict) and record.get("logger") == "audit":
+        return "INFO", "", ""
     if not isinstance(record, dict) or "message" not in record:
         return "INFO", line.rstrip(), ""
     details = "".join(f" {key}={value}" for key, value in record.items() if key not in _NOT_SHOWN and value is not None)

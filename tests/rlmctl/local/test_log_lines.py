@@ -30,6 +30,7 @@ def show(line: str, threshold: int = logging.INFO) -> str:
         ("\x1b[2J", "sandbox   │ \\x1b[2J\n"),
         ("", ""),
         ('{"message": "detail", "level": "DEBUG"}', ""),
+        ('{"event": "cell", "logger": "audit", "caller": "alice"}', ""),
     ],
 )
 def test_line_is_shown_for_a_person(line: str, shown: str) -> None:
