@@ -11,6 +11,7 @@ from runtime.wire import CellReply, ErrorCode, Status
 from tests.runtime.sandbox.client import Reply, SandboxClient, connect, new_id
 from tests.runtime.sandbox.eventually import eventually
 from tests.runtime.sandbox.memory_group import MemoryGroup, memory_group
+from tests.runtime.sandbox.processes import resident_bytes
 from tests.runtime.sandbox.server import KEYS, SandboxServer, run_server
 
 GIBIBYTE = 1 << 30
@@ -149,4 +150,21 @@ async def test_many_large_variables_at_once_are_taken_or_refused_and_never_break
     assert "taken" in codes
     assert codes <= {"taken", ErrorCode.MEMORY_FULL, ErrorCode.SESSION_EXPIRED, ErrorCode.INVALID_VALUE}
     assert (await bystander.execute("x", small, create=False)).result == "1"
+    assert group.kills() == 0
+
+
+async def test_replies_that_the_server_keeps_end_with_the_sessions_that_are_ended_for_memory(
+    client: SandboxClient, server: SandboxServer, group: MemoryGroup
+) -> None:
+    event = (8 << 20) - 100
+    code = f"import sandbox\nsandbox.emit('e', 'x' * {event})"
+    sessions = [new_id(f"kept{number}") for number in range(40)]
+    for session in sessions:
+        reply = await client.execute(code, session, request_id="r")
+    found = [(await client.request("GET", f"/sessions/{session}")).status for session in sessions]
+    live = found.count(200)
+    assert 1 <= live < len(sessions)
+    assert live * event <= (await client.metrics())["wasm_server_kept_bytes", ""] < (live + 1) * event
+    await eventually(lambda: resident_bytes(server.pid) < (live + 1) * event + (150 << 20))
+    assert await client.execute(code, sessions[-1], request_id="r") == reply
     assert group.kills() == 0
