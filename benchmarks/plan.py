@@ -10,13 +10,13 @@ from typing import Final, Self
 @dataclass(frozen=True)
 class Plan:
     samples: int = 200  # of quick things
-    seconds: float = 5.0  # at most, for each kind of sample, but at least `fewest` of them
+    seconds: float = 4.0  # at most, for each kind of sample, but at least `fewest` of them
     fewest: int = 3
     transfers: int = 5
     kills: int = 30
     memory_sessions: int = 40
     clients: tuple[int, ...] = (1, 8, 64)
-    load_seconds: float = 3.0  # for each number of clients
+    load_seconds: float = 2.0  # for each number of clients
     live_sessions: int = 1000
     repeats: int = 4  # of each program; the best counts
     bursts: int = 20
