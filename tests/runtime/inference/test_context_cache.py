@@ -167,7 +167,7 @@ async def test_files_beyond_the_most_that_are_kept_replace_the_one_used_longest_
 async def test_base_that_the_pool_has_ended_is_brought_in_again(
     settings: InferenceSettings, model: ScriptedModel, tmp_path: Path
 ) -> None:
-    with run_sandbox(tmp_path, SANDBOX_IDLE_TIMEOUT_SECONDS="1") as process:
+    with run_sandbox(tmp_path, SANDBOX_IDLE_TIMEOUT_SECONDS="4") as process:
         pool = {"wasm_service_url": process.url, "wasm_api_key_file": process.key_file}
         async with served(settings, tmp_path, **pool) as service:
             file_id = await upload(service, TEXT)
