@@ -39,7 +39,12 @@ def server() -> Iterator[SandboxServer]:
 async def client(server: SandboxServer) -> AsyncIterator[SandboxClient]:
     await eventually(lambda: not sessions_of(server.pid))
     async with connect(server) as connected:
+        await eventually(lambda: is_ready(connected))
         yield connected
+
+
+async def is_ready(client: SandboxClient) -> bool:
+    return (await client.request("GET", "/readyz")).status == 200
 
 
 async def head_and_checkpoint(server: SandboxServer) -> tuple[int, int]:
@@ -192,15 +197,15 @@ async def test_a_killed_zygote_ends_its_sessions_and_new_ones_work_again(
 ) -> None:
     session = new_id()
     await client.execute("x = 1", session)
-    zygote = zygote_of(server.pid)
+    zygote, known = zygote_of(server.pid), sessions_of(server.pid)
     running = asyncio.create_task(client.execute(SPIN, new_id()))
-    await eventually(lambda: len(sessions_of(server.pid)) >= 3)
+    await eventually(lambda: cpu_ticks(sessions_of(server.pid) - known) > TICKS)
     os.kill(zygote, signal.SIGKILL)
     reply = await running
     assert (reply.status, reply.session_lost) == (Status.CRASHED, True)
 
     async def ready() -> bool:
-        return (await client.request("GET", "/readyz")).status == 200 and not alive({zygote})
+        return await is_ready(client) and not alive({zygote})
 
     await eventually(ready)
     body = {"code": "x", "session_id": session, "create": False}
