@@ -13,7 +13,7 @@ class RunPlan:
     repeats: int = 5  # of each run
     seconds: float = 20.0  # at most, for each figure's repeats, but at least one of them
     cells: int = 50
-    large_cells: int = 6  # in a long run over the large context
+    large_cells: int = 30  # in a long run over the large context
     batch: int = 1000
     batch_latency: float = 0.05  # seconds of each sub-call
     megabytes: int = 40
