@@ -66,7 +66,7 @@ def test_the_quickstarts_inference_pods_get_their_settings_and_keys(quickstart: 
     assert deployment["replicas"] == 2
     assert container["command"] == ["python", "-m", "runtime.inference"]
     assert mounted == {"demo-rlm-keys", "llm-secrets", "demo-wasm-keys"}
-    assert variables["WASM_SERVICE_URL"].startswith("http://demo-wasm.")
+    assert variables["WASM_SERVICE_URL"].startswith("http://demo-wasm-pods.")
     assert not [name for name, value in variables.items() if value and "sk-test" in value]
 
 
