@@ -82,7 +82,7 @@ PEERS_PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 "$$HOME"/
 
 .peers/installed: benchmarks/peers/requirements.lock benchmarks/peers/node/package-lock.json
 	@echo "==> peers of the benchmark (.peers), by hash, with $(PEERS_PYTHON)"
-	@rm -rf .peers && $(PEERS_PYTHON) -m venv .peers/venv
+	@rm -rf .peers/venv .peers/node && $(PEERS_PYTHON) -m venv .peers/venv
 	@.peers/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/peers/requirements.lock
 	@if command -v npm >/dev/null; then cp -r benchmarks/peers/node .peers/node && cd .peers/node && npm ci --silent --no-audit --no-fund; \
 	  else echo '    no npm: without Pyodide (install Node 20)'; fi
