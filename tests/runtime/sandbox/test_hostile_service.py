@@ -51,7 +51,12 @@ async def test_after_all_of_them_no_descriptor_process_or_error_is_left(
 ) -> None:
     assert (await client.execute("good", new_id())).stdout == "answered"  # the connection is open, a spare is there
     await client.close()
-    await eventually(lambda: len(descendants(server.pid)) == 2)
+
+    async def a_spare_is_ready() -> bool:
+        """Until it has said hello, the server does not hold all descriptors that belong to it."""
+        return (await client.metrics())["wasm_spares", ""] == 1 and len(descendants(server.pid)) == 2
+
+    await eventually(a_spare_is_ready)
     before = len(descriptors(server.pid))
     for trick in TRICKS:
         if trick != "silence":
