@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TICK: Final = 0.01  # seconds; what /proc counts CPU time in
 LOOK_SECONDS: Final = 0.2
+MEMORY_LOOK_SECONDS: Final = 5.0  # the kernel walks all pages of all sessions for it, which is a good part of a second
 
 
 def measure_own(ours: Ours, plan: RunPlan, model: ModelControl) -> dict[str, Figure]:
@@ -86,19 +87,24 @@ async def _many(ours: Ours, plan: RunPlan) -> dict[str, Figure]:
                     assert (await response.json())["answer"] == "done"
                 seconds.append(time.perf_counter() - started)
 
-        async def look() -> None:
+        async def look_at_service() -> None:
             while True:
                 largest["rss"] = max(largest["rss"], rss_megabytes(ours.pid))
+                await asyncio.sleep(LOOK_SECONDS)
+
+        async def look_at_sandbox() -> None:
+            while True:
                 pids = [ours.sandbox_pid, *await asyncio.to_thread(descendants, ours.sandbox_pid)]
                 memory = await asyncio.to_thread(proportional_bytes, pids)
                 largest["sandbox"] = max(largest["sandbox"], memory / 1e6)
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(MEMORY_LOOK_SECONDS)
 
-        looking = asyncio.create_task(look())
+        looking = [asyncio.create_task(look()) for look in (look_at_service, look_at_sandbox)]
         started = time.perf_counter()
         await asyncio.gather(*(client() for _ in range(plan.clients)))
         elapsed = time.perf_counter() - started
-        looking.cancel()
+        for look in looking:
+            look.cancel()
     cuts = quantiles(seconds, n=100, method="inclusive")
     return {
         "many_runs_per_second": len(seconds) / elapsed,
