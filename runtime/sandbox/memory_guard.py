@@ -1,7 +1,7 @@
 """Keeps the pod below its memory limit, so that the kernel need not: its kill would take all sessions at once.
 
-In this order: what would not fit is not begun (429), idle sessions are ended (404 `session_expired` from then on), the
-largest of those that run or are suspended is killed (`status: memory`, rolled back). Held by `service`.
+In this order: what would not fit is not begun (429), idle sessions are ended (404 `session_expired` from then on) where
+that helps, the largest of those that run or are suspended is killed (`status: memory`, rolled back). Held by `service`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ WATCHFUL_SHARE: Final = 0.6  # of the limit: above it, a reading follows the oth
 # Two CPUs fill some 2.5 GB/s: 15 % of 1 GiB in 60 ms, and 40 % of it in 160 ms.
 WATCH_SECONDS: Final = 0.05
 WATCHFUL_SECONDS: Final = 0.01
+WORTHWHILE_SHARE: Final = 0.25  # of what is missing: idle sessions with less are kept while a busy one can be killed
 RELIEF_SECONDS: Final = 0.03  # the kernel takes that long to give back what a killed process had
 ROOM_SECONDS: Final = 1.0  # how long a request waits for what was evicted for it
 
@@ -84,10 +85,11 @@ class MemoryGuard:
 
     def _relieve(self, used: int) -> None:
         missing = used - int(self._level * TARGET_SHARE)
-        freed = self._registry.evict_idle(missing)
+        largest = self._registry.largest_busy()
+        # What little idle sessions of others have would not save the cell that takes all, but end them besides.
+        freed = self._registry.evict_idle(missing, least=0 if largest is None else int(missing * WORTHWHILE_SHARE))
         if freed >= missing or (freed > 0 and used <= self._meter.limit * URGENT_SHARE):
             return
-        largest = self._registry.largest_busy()
         if largest is not None:
             size = largest.resident_bytes()
             log.warning("killing the largest session: memory", extra={"mebibytes": size >> 20, "used": used >> 20})

@@ -141,8 +141,9 @@ class Registry:
         self._expired.pop(key, None)
         return session
 
-    def evict_idle(self, missing: int, owner: str | None = None) -> int:
-        """End idle sessions until about `missing` bytes are free, or none is left; how many bytes it were.
+    def evict_idle(self, missing: int, owner: str | None = None, least: int = 0) -> int:
+        """End idle sessions until about `missing` bytes are free, or none is left; how many bytes it were. None is
+        ended where all together have less than `least` bytes.
 
         Each time it is the one that has been idle for longest, of the caller who holds most. For a request of `owner`
         only callers who hold as much as it give something up.
@@ -152,6 +153,8 @@ class Registry:
             key: max(SMALLEST_SESSION, session.resident_bytes() - shared + session.kept_bytes())
             for key, session in self._sessions.items()
         }
+        if sum(size for key, size in sizes.items() if self._sessions[key].state is State.IDLE) < least:
+            return 0
         held: Counter[str] = Counter()
         for (caller, _), size in sizes.items():
             held[caller] += size

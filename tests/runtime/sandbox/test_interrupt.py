@@ -144,6 +144,11 @@ async def test_a_often_interrupted_session_leaves_no_process_behind(client: Sand
     session = (await client.create(prelude="x = 1", host_functions=["ask"])).session_id
     await client.execute("y = 1", session)
     pid = client.server.pid
+
+    async def a_spare_is_ready() -> bool:
+        return (await client.metrics())["wasm_spares", ""] >= 1
+
+    await eventually(a_spare_is_ready)
     before = len(sessions_of(pid))
     for _ in range(50):
         await client.execute("ask()", session)

@@ -75,6 +75,7 @@ async def test_four_cells_that_take_250_mb_at_once_lose_some_to_status_memory_an
     client: SandboxClient, bystander: SandboxClient, group: MemoryGroup
 ) -> None:
     small = (await bystander.execute("x = 1", new_id())).session_id
+    resting = (await bystander.execute("x = 2", new_id())).session_id  # idle all the time, and too small to help
     holders = [new_id(f"busy{number}") for number in range(4)]
     for session in holders:
         await client.execute("y = [2]\ndef f(): return y", session)
@@ -84,6 +85,7 @@ async def test_four_cells_that_take_250_mb_at_once_lose_some_to_status_memory_an
     replies = await asyncio.gather(*(client.execute(code, session, create=False) for session in holders))
     done.set()
     assert await answered > 0
+    assert (await bystander.execute("x", resting, create=False)).result == "2"
     assert group.kills() == 0
     killed = [reply for reply in replies if reply.status is Status.MEMORY]
     assert killed
