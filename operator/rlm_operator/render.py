@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rlm_operator.endpoint import Endpoint, parse_endpoint
+from rlm_operator.egress_targets import egress_targets
 from rlm_operator.inputs import Images, Inputs
 from rlm_operator.names import pool_key_secret
 from rlm_operator.objects.autoscaler import build_autoscaler
@@ -64,20 +64,14 @@ def sandbox_key_secret(stack: Stack, referenced: str | None) -> str:
     return referenced or pool_key_secret(stack.pool_name)
 
 
-def model_endpoints(stack: Stack) -> list[Endpoint]:
-    """Where the stack's models answer: the root model first."""
-    sub = stack.spec.sub_model
-    urls = [stack.spec.model.base_url, *([sub.base_url] if sub and sub.base_url else [])]
-    return [parse_endpoint(url, stack.identity.namespace) for url in urls]
-
-
 def _stack_children(plane: Plane, stack: Stack, inputs: Inputs) -> list[Manifest]:
     spec = stack.spec
     children = [build_service_account(plane), build_config_map(plane, inference_settings(spec))]
     if spec.inference.auth.mode == "APIKey" and spec.inference.auth.secret_ref is None:
         children.append(build_generated_secret(plane, generated_secret_name(stack.identity)))
     if spec.network_policy.management == "Managed":
-        children.append(build_inference_policy(plane, spec, stack.pool_name, model_endpoints(stack)))
+        endpoints = [target.endpoint for target in egress_targets(stack)]
+        children.append(build_inference_policy(plane, spec, stack.pool_name, endpoints))
     if spec.owned_pool is not None:
         children.append(build_sandbox_pool(plane, spec.owned_pool))
     workspace = build_inference_workspace(

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlm_operator.conditions import Condition, ConditionType, Reason, build_conditions
+from rlm_operator.egress_targets import egress_targets
 from rlm_operator.endpoint import External
 from rlm_operator.errors import ApiError
 from rlm_operator.kinds import Ref
 from rlm_operator.live import Live
 from rlm_operator.names import pool_url, stack_url
 from rlm_operator.objects.owner import plane_of
-from rlm_operator.render import model_endpoints
 from rlm_operator.resource import Manifest, Pool, Resource, Stack
 from rlm_operator.rollout import Rollout, autoscaler_condition, rollout_conditions
 from rlm_operator.secret_needs import SecretProblem
@@ -146,7 +146,7 @@ def _network_isolated(stack: Stack) -> Condition:
             "restrict the inference pods with a policy of your own"
         )
         return Condition(kind, False, Reason.POLICY_UNMANAGED, words)
-    wide = sorted({endpoint.host for endpoint in model_endpoints(stack) if isinstance(endpoint, External)})
+    wide = sorted({t.endpoint.host for t in egress_targets(stack) if isinstance(t.endpoint, External)})
     if wide and not settings.egress.rules:
         words = (
             f"Inference pods may reach the public Internet at the port of {', '.join(wide)}, which is wider than one "

@@ -1,0 +1,29 @@
+"""Where a stack's inference pods connect to: every address of the spec, with its field."""
+
+from __future__ import annotations
+
+from rlm_operator.egress_targets import EgressTarget, egress_targets
+from rlm_operator.endpoint import External, InCluster
+from tests.operator.specs import build_stack
+
+
+def test_a_stack_with_one_model_connects_to_its_endpoint() -> None:
+    assert egress_targets(build_stack()) == [
+        EgressTarget(
+            "the root model",
+            "spec.model.baseURL",
+            "https://api.openai.com/v1",
+            External("api.openai.com", 443),
+        )
+    ]
+
+
+def test_a_sub_model_with_an_endpoint_of_its_own_is_a_second_target() -> None:
+    stack = build_stack(subModel={"name": "s", "baseURL": "http://vllm:8000/v1", "keyless": True})
+    assert [(target.field, target.endpoint) for target in egress_targets(stack)][1:] == [
+        ("spec.subModel.baseURL", InCluster("team"))
+    ]
+
+
+def test_a_sub_model_at_the_root_models_endpoint_is_no_target_of_its_own() -> None:
+    assert len(egress_targets(build_stack(subModel={"name": "s"}))) == 1
