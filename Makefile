@@ -37,6 +37,7 @@ demo: guest ## answer a question over the Python standard library's sources, her
 
 test: guest ## everything that runs on this machine: unit, services with real WASM, operator on a real control plane
 	@$(BIN)/python -m tests.controlplane.binaries
+	@$(BIN)/python -m tests.controlplane.optional_crds
 	@$(BIN)/pytest
 
 FUZZ_SECONDS ?= 60

@@ -31,6 +31,10 @@ class KubernetesApi(Protocol):
         """All objects of a kind, in one namespace or in all, page by page."""
         ...
 
+    async def fetch_plurals(self, version: str) -> frozenset[str]:
+        """Plural names that are served under an apiVersion of a group; empty when there is no such API."""
+        ...
+
     async def apply(self, manifest: Manifest) -> Manifest:
         """Server-side apply as the operator's field manager, taking over fields that others hold."""
         ...

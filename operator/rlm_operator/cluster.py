@@ -99,6 +99,13 @@ class Cluster:
                 return Listing(items, page["metadata"]["resourceVersion"])
             query["continue"] = following
 
+    async def fetch_plurals(self, version: str) -> frozenset[str]:
+        try:
+            answer = await self._send("GET", f"/apis/{version}")
+        except NotFoundError:
+            return frozenset()
+        return frozenset(resource["name"] for resource in answer.get("resources") or ())
+
     async def apply(self, manifest: Manifest) -> Manifest:
         return await self._apply(manifest, None, FIELD_MANAGER)
 

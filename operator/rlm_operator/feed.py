@@ -70,6 +70,11 @@ class Feed:
             if ref.kind == kind and namespace in (None, ref.namespace) and not is_older(version, known)
         }
 
+    def enqueue_all(self) -> None:
+        """Something changed that concerns every resource."""
+        for ref in self._cache.resources():
+            self._queue.add(ref)
+
     def record_status(self, manifest: Manifest) -> None:
         """Our own status write, of which the watch will tell nothing new.
 

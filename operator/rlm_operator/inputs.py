@@ -37,11 +37,13 @@ class LiveScale:
 
 @dataclass(frozen=True)
 class Inputs:
-    """`pool_key_secret`: of a pool that a stack refers to, when that pool names one. `live`: None before creation."""
+    """`pool_key_secret`: of a pool that a stack refers to, when that pool names one. `live`: None before creation.
+    `served`: those of kinds.OPTIONAL_CHILD_KINDS that the API server has."""
 
     images: Images
     pool_key_secret: str | None = None
     live: LiveScale | None = None
+    served: frozenset[str] = frozenset()
 
 
 def choose_images(

@@ -44,6 +44,12 @@ APIS: Final[Mapping[str, Api]] = {
     "PodDisruptionBudget": Api("policy/v1", "poddisruptionbudgets"),
     "HorizontalPodAutoscaler": Api("autoscaling/v2", "horizontalpodautoscalers"),
     "Event": Api("events.k8s.io/v1", "events"),
+    "ScaledObject": Api("keda.sh/v1alpha1", "scaledobjects"),
+    "PodMonitor": Api("monitoring.coreos.com/v1", "podmonitors"),
+    "PrometheusRule": Api("monitoring.coreos.com/v1", "prometheusrules"),
+    "HTTPRoute": Api("gateway.networking.k8s.io/v1", "httproutes"),
+    "CiliumNetworkPolicy": Api("cilium.io/v2", "ciliumnetworkpolicies"),
+    "Certificate": Api("cert-manager.io/v1", "certificates"),
 }
 
 RESOURCE_KINDS: Final = (Kind.STACK, Kind.POOL)
@@ -57,6 +63,15 @@ WATCHED_CHILD_KINDS: Final = (
     "HorizontalPodAutoscaler",
 )
 """Secrets are not among them: they are read by name only."""
+OPTIONAL_CHILD_KINDS: Final = (
+    "ScaledObject",
+    "PodMonitor",
+    "PrometheusRule",
+    "HTTPRoute",
+    "CiliumNetworkPolicy",
+    "Certificate",
+)
+"""Of other projects: a cluster may serve them or not, and may begin or cease to. They are listed, never watched."""
 
 
 class Ref(NamedTuple):

@@ -21,6 +21,7 @@ from rlm_operator.feed import Feed
 from rlm_operator.handlers import watch
 from rlm_operator.health import Checks, start_health_server
 from rlm_operator.metrics import Metrics
+from rlm_operator.optional_apis import OptionalApis
 from rlm_operator.reconcile import Reconciler
 from rlm_operator.relist import Relist
 from rlm_operator.settings import Settings
@@ -55,9 +56,10 @@ class _Process:
         metrics.resources.set_function(lambda: len(cache.resources()))
         metrics.children.set_function(lambda: len(cache.children()))
         namespaces = settings.namespace_list
-        self._relist = Relist(cluster, self._feed, metrics, namespaces, settings.resync_seconds)
+        optional = OptionalApis(cluster, self._feed)
+        self._relist = Relist(cluster, self._feed, optional, metrics, namespaces, settings.resync_seconds)
         recorder = EventRecorder(cluster, socket.gethostname())
-        self._reconciler = Reconciler(cluster, cache, self._feed, settings.images, recorder, metrics)
+        self._reconciler = Reconciler(cluster, cache, self._feed, settings.images, optional, recorder, metrics)
         self._stop = asyncio.Event()
         self._watching = asyncio.Event()
         self._end_watch = asyncio.Event()
@@ -96,8 +98,9 @@ class _Process:
             for number in range(self._settings.workers)
         ]
         relist = asyncio.create_task(self._relist.run(), name="relist")
+        discovery = asyncio.create_task(self._relist.discover(), name="discovery")
         signals = asyncio.create_task(self._take_signals_back(), name="signals")
-        self._tasks = [*workers, relist]
+        self._tasks = [*workers, relist, discovery]
         watcher = asyncio.create_task(
             watch(
                 self._cluster,
@@ -115,7 +118,7 @@ class _Process:
         failed = self._ended()
         for line in failed:
             _log.error("ended by itself: %s", line)
-        await self._drain(workers, [relist, signals, asked])
+        await self._drain(workers, [relist, discovery, signals, asked])
         self._end_watch.set()
         await asyncio.wait([watcher], timeout=_WATCH_END_SECONDS)
         if not watcher.done():

@@ -24,6 +24,7 @@ from rlm_operator.live import Live
 from rlm_operator.metrics import Metrics
 from rlm_operator.names import API_VERSION
 from rlm_operator.objects.owner import plane_of
+from rlm_operator.optional_apis import OptionalApis
 from rlm_operator.render import render, sandbox_key_secret
 from rlm_operator.resource import Identity, Kind, Manifest, Pool, Resource, Stack, identify, parse_resource
 from rlm_operator.secret_needs import SecretNeed, SecretProblem, find_problem, secret_needs
@@ -51,6 +52,7 @@ class Reconciler:
         cache: Cache,
         feed: Feed,
         images: Images,
+        optional: OptionalApis,
         recorder: EventRecorder,
         metrics: Metrics,
     ) -> None:
@@ -58,6 +60,7 @@ class Reconciler:
         self._cache = cache
         self._feed = feed
         self._images = images
+        self._optional = optional
         self._recorder = recorder
         self._metrics = metrics
         self._children = Children(api, cache, metrics)
@@ -95,6 +98,7 @@ class Reconciler:
             images=self._images,
             pool_key_secret=self._pool_key_secret(resource) if isinstance(resource, Stack) else None,
             live=deployment.scale if (deployment := self._own(resource, "Deployment")) else None,
+            served=self._optional.served,
         )
 
     def _pool_key_secret(self, stack: Stack) -> str | None:
@@ -147,6 +151,7 @@ class Reconciler:
             secret_problems=problems,
             refusals=synced.refusals,
             pool=self._pool(resource) if isinstance(resource, Stack) else None,
+            served=self._optional.served,
         )
 
     async def _report_invalid(self, manifest: Manifest, message: str, previous: Mapping[str, Any]) -> None:

@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from rlm_operator.api import KubernetesApi
-from rlm_operator.errors import ApiError
+from rlm_operator.errors import ApiError, NotFoundError, RefusedError
 from rlm_operator.feed import Feed
-from rlm_operator.kinds import RESOURCE_KINDS, WATCHED_CHILD_KINDS
+from rlm_operator.kinds import APIS, RESOURCE_KINDS, WATCHED_CHILD_KINDS
 from rlm_operator.metrics import Metrics
 from rlm_operator.names import FIELD_MANAGER, MANAGED_BY_LABEL
+from rlm_operator.optional_apis import OptionalApis
 
+_DISCOVERY_SECONDS: Final = 30
 CHILD_SELECTOR = f"{MANAGED_BY_LABEL}={FIELD_MANAGER}"
 
 _log = logging.getLogger(__name__)
@@ -27,10 +30,17 @@ class Relist:
     """`period` in seconds; `namespaces` empty means all."""
 
     def __init__(
-        self, api: KubernetesApi, feed: Feed, metrics: Metrics, namespaces: Sequence[str], period: float
+        self,
+        api: KubernetesApi,
+        feed: Feed,
+        optional: OptionalApis,
+        metrics: Metrics,
+        namespaces: Sequence[str],
+        period: float,
     ) -> None:
         self._api = api
         self._feed = feed
+        self._optional = optional
         self._metrics = metrics
         self._scopes: list[str | None] = [*namespaces] or [None]
         self._period = period
@@ -53,6 +63,8 @@ class Relist:
 
     async def fill(self) -> None:
         """The first round: everything that exists becomes known. Raises ApiError."""
+        await self._optional.refresh()
+        await self._list_optional(self._optional.served)
         for kind in (*WATCHED_CHILD_KINDS, *RESOURCE_KINDS):
             await self._list(kind)
 
@@ -67,10 +79,29 @@ class Relist:
 
     async def compare(self) -> None:
         """One further round. Raises ApiError."""
+        await self._optional.refresh()
+        await self._list_optional(self._optional.served)
         for kind in (*WATCHED_CHILD_KINDS, *RESOURCE_KINDS):
             events = self._events.get(kind, 0)
             self._judge(kind, await self._list(kind), events)
         self._finished = time.monotonic()
+
+    async def discover(self) -> None:
+        """Look for optional APIs more often than everything is listed, until cancelled."""
+        while True:
+            await asyncio.sleep(min(self._period, _DISCOVERY_SECONDS))
+            try:
+                await self._list_optional(await self._optional.refresh())
+            except ApiError as error:
+                _log.warning("optional APIs: %s", error)
+
+    async def _list_optional(self, kinds: Iterable[str]) -> None:
+        """Our objects in optional APIs. One that cannot be listed keeps nothing else back."""
+        for kind in sorted(kinds):
+            try:
+                await self._list(kind)
+            except (RefusedError, NotFoundError) as error:
+                _log.warning("relist: %s: %s", APIS[kind].plural, error)
 
     async def _list(self, kind: str) -> int:
         selector = None if kind in RESOURCE_KINDS else CHILD_SELECTOR

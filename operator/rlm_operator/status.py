@@ -30,13 +30,15 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Observation:
-    """What the cluster shows after a reconcile. `pool` is None when a stack's pool does not exist."""
+    """What the cluster shows after a reconcile. `pool` is None when a stack's pool does not exist. `served`: those of
+    kinds.OPTIONAL_CHILD_KINDS that the API server has."""
 
     deployment: Live | None
     autoscaler: Live | None
     secret_problems: Sequence[SecretProblem]
     refusals: Sequence[Refusal]
     pool: Mapping[str, Any] | None
+    served: frozenset[str] = frozenset()
 
 
 def refusal_of(ref: Ref, error: ApiError) -> Refusal:

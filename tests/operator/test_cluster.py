@@ -20,6 +20,7 @@ from rlm_operator.errors import (
 from rlm_operator.feed import Feed
 from rlm_operator.kinds import APIS, RESOURCE_KINDS, WATCHED_CHILD_KINDS, Ref
 from rlm_operator.metrics import Metrics
+from rlm_operator.optional_apis import OptionalApis
 from rlm_operator.relist import Relist
 from rlm_operator.resource import Manifest
 from rlm_operator.workqueue import WorkQueue
@@ -138,7 +139,8 @@ async def test_a_watch_that_stays_silent_while_lists_find_changes_is_unhealthy(
 ) -> None:
     for kind in (*WATCHED_CHILD_KINDS, *RESOURCE_KINDS):
         api.answer("GET", APIS[kind].path(None), {"items": [], "metadata": {"resourceVersion": "1"}})
-    relist = Relist(cluster, Feed(Cache(), WorkQueue()), Metrics(), [], period=60)
+    feed = Feed(Cache(), WorkQueue())
+    relist = Relist(cluster, feed, OptionalApis(cluster, feed), Metrics(), [], period=60)
     await relist.fill()
     api.answers[f"GET {STACKS}"].clear()
     for version in (2, 3, 4):

@@ -8,16 +8,26 @@ from __future__ import annotations
 
 import pytest
 
+from rlm_operator.kinds import APIS, OPTIONAL_CHILD_KINDS
 from tests.controlplane.audit import Request
 from tests.controlplane.cluster import ControlPlane
+from tests.controlplane.eventually import eventually
+from tests.controlplane.optional_crds import install_crds
 from tests.operator.integration.installation import Installation, Permission
 from tests.operator.integration.samples import build_pool, build_stack
 from tests.operator.integration.tenant import Tenant
 
+OPTIONAL = {APIS[kind].plural for kind in OPTIONAL_CHILD_KINDS}
+
 
 @pytest.fixture
-def everything_used(tenant: Tenant) -> None:
+def everything_used(control_plane: ControlPlane, installation: Installation, tenant: Tenant) -> None:
     """A stack with every kind of child, each repaired, made anew and, where a spec can ask for it, pruned."""
+    install_crds(control_plane.admin)
+    eventually(
+        lambda: {request.resource for request in control_plane.audit.requests(user=installation.user)} >= OPTIONAL,
+        "a list of each optional kind",
+    )
     scaled = {"autoscaling": {"minReplicas": 2, "maxReplicas": 4}}
     tenant.apply(build_stack("s", tenant.namespace, {"inference": scaled, "sandbox": scaled}))
     for resource, name in (("horizontalpodautoscaler", "s-rlm"), ("horizontalpodautoscaler", "s-wasm")):
