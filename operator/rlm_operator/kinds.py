@@ -43,6 +43,7 @@ APIS: Final[Mapping[str, Api]] = {
     "NetworkPolicy": Api("networking.k8s.io/v1", "networkpolicies"),
     "PodDisruptionBudget": Api("policy/v1", "poddisruptionbudgets"),
     "HorizontalPodAutoscaler": Api("autoscaling/v2", "horizontalpodautoscalers"),
+    "Pod": Api("v1", "pods"),
     "Event": Api("events.k8s.io/v1", "events"),
     "ScaledObject": Api("keda.sh/v1alpha1", "scaledobjects"),
     "PodMonitor": Api("monitoring.coreos.com/v1", "podmonitors"),

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from rlm_operator.api import KubernetesApi
 from rlm_operator.cache import Cache
+from rlm_operator.checklist.cached import assess_cached
 from rlm_operator.children import Children, Synced
 from rlm_operator.conditions import Condition, build_conditions, find_transitions, is_same_status
 from rlm_operator.errors import ConflictError, NotFoundError, OwnerGoneError, SpecInvalidError
@@ -145,13 +146,15 @@ class Reconciler:
             return None
 
     def _observe(self, resource: Resource, synced: Synced, problems: Sequence[SecretProblem]) -> Observation:
+        pool = self._pool(resource) if isinstance(resource, Stack) else None
         return Observation(
             deployment=self._own(resource, "Deployment"),
             autoscaler=self._own(resource, "HorizontalPodAutoscaler"),
             secret_problems=problems,
             refusals=synced.refusals,
-            pool=self._pool(resource) if isinstance(resource, Stack) else None,
+            pool=pool,
             served=self._optional.served,
+            checklist=assess_cached(self._cache, resource, pool),
         )
 
     async def _report_invalid(self, manifest: Manifest, message: str, previous: Mapping[str, Any]) -> None:

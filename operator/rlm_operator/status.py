@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rlm_operator.checklist.assessment import Check
 from rlm_operator.conditions import Condition, ConditionType, Reason, build_conditions
 from rlm_operator.egress_targets import egress_targets
 from rlm_operator.endpoint import External
@@ -39,6 +40,7 @@ class Observation:
     refusals: Sequence[Refusal]
     pool: Mapping[str, Any] | None
     served: frozenset[str] = frozenset()
+    checklist: Sequence[Check] = ()
 
 
 def refusal_of(ref: Ref, error: ApiError) -> Refusal:
@@ -102,6 +104,7 @@ def build_status(
     }
     if isinstance(resource, Stack):
         status["sandboxPool"] = resource.pool_name
+    status["checklist"] = [check.as_status() for check in observation.checklist]
     status["conditions"] = build_conditions(conditions, previous.get("conditions") or (), identity.generation, now)
     return status
 

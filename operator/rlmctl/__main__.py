@@ -16,10 +16,11 @@ from rlmctl.dev import dev_command
 from rlmctl.errors import CommandError
 from rlmctl.render import render_command
 from rlmctl.terminal import plain, stderr_console
+from rlmctl.verify import verify_command
 
 _EPILOG: Final = """\
 Exit status: 0 done; 1 the run ended without an answer; 2 wrong arguments or files; 3 the endpoint is not there or
-refuses; 4 a local stack could not be kept running; 130 interrupted.
+refuses; 4 a local stack could not be kept running; 5 verify found what does not hold; 130 interrupted.
 """
 
 
@@ -37,6 +38,7 @@ def build_app() -> typer.Typer:
     app.command("dev")(dev_command)
     app.command("demo")(demo_command)
     app.command("render")(render_command)
+    app.command("verify")(verify_command)
     return app
 
 

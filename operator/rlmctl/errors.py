@@ -4,6 +4,7 @@
     ├── InputError                   2  wrong arguments, or files that cannot be used
     ├── EndpointError                3  the endpoint is not there, or refuses
     ├── StartError                   4  a local stack could not be started or kept running
+    ├── VerificationError            5  the checklist of a running installation has items that do not hold
     └── RunFailedError               1  the run ended without an answer
 
 Messages go to standard error as they are; `__main__` alone turns these into an exit status.
@@ -30,6 +31,10 @@ class EndpointError(CommandError):
 
 class StartError(CommandError):
     exit_status = 4
+
+
+class VerificationError(CommandError):
+    exit_status = 5
 
 
 class RunFailedError(CommandError):
