@@ -9,9 +9,11 @@ import pytest
 from rlm_operator.errors import SpecInvalidError
 from rlm_operator.resource import Manifest, parse_resource
 from tests.operator.crd import schema_of, walk
+from tests.operator.pod_rules import POD_RULES
 from tests.operator.specs import API_VERSION, MODEL, build_pool, build_stack
 
 RULES: dict[str, tuple[str, Manifest]] = {
+    **POD_RULES,
     "sandbox and sandboxPoolRef": ("RLMStack", {"sandbox": {}, "sandboxPoolRef": {"name": "p"}}),
     "subModel with its own baseURL": ("RLMStack", {"subModel": {"name": "m", "baseURL": "http://x/v1"}}),
     "subModel has keyless: true and apiKeySecretRef": (

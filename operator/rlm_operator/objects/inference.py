@@ -6,9 +6,11 @@ from rlm_operator.digest import digest
 from rlm_operator.names import API_KEY, API_PORT, METRICS_PORT, POOL_LABEL, pool_pods_url, stack_key_secret
 from rlm_operator.objects.config_map import build_settings_env, inference_settings
 from rlm_operator.objects.owner import Plane
+from rlm_operator.objects.placement import Placement
 from rlm_operator.objects.pod import Workspace
 from rlm_operator.objects.secret import build_secret_volume
 from rlm_operator.resource import Manifest, Stack
+from rlm_operator.spec.scheduling import Scheduling
 
 _API_KEYS = "api-keys"
 _MODEL_KEY = "model-key"
@@ -42,7 +44,7 @@ def build_inference_workspace(plane: Plane, stack: Stack, image: str, sandbox_se
         grace_seconds=stack.spec.inference.termination_grace_period_seconds,
         config_digest=digest(settings),
         labels={POOL_LABEL: stack.pool_name},
-        affinity={},
+        placement=Placement(stack.spec.inference.pod_template, (), Scheduling()),
     )
 
 

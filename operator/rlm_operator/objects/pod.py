@@ -11,6 +11,7 @@ from typing import Final
 
 from rlm_operator.names import API_PORT, CONFIG_ANNOTATION, METRICS_PORT, NETWORK_LABEL
 from rlm_operator.objects.owner import Plane
+from rlm_operator.objects.placement import Placement, build_placement
 from rlm_operator.resource import Manifest
 
 _USER: Final = 65532
@@ -35,14 +36,16 @@ class Workspace:
     config_digest: str
     labels: dict[str, str]
     """Further labels of the pod."""
-    affinity: Manifest
+    placement: Placement
 
 
 def build_pod_template(plane: Plane, workspace: Workspace) -> Manifest:
+    """What the spec's `podTemplate` adds comes first, so that whatever the operator sets wins."""
+    template = workspace.placement.template
     return {
         "metadata": {
-            "labels": {**plane.labels, NETWORK_LABEL: plane.network, **workspace.labels},
-            "annotations": {CONFIG_ANNOTATION: workspace.config_digest},
+            "labels": {**(template.labels or {}), **plane.labels, NETWORK_LABEL: plane.network, **workspace.labels},
+            "annotations": {**(template.annotations or {}), CONFIG_ANNOTATION: workspace.config_digest},
         },
         "spec": {
             "serviceAccountName": plane.workload,
@@ -56,11 +59,7 @@ def build_pod_template(plane: Plane, workspace: Workspace) -> Manifest:
                 "fsGroup": _USER,
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
-            **workspace.affinity,
-            "topologySpreadConstraints": [
-                _spread(plane, "topology.kubernetes.io/zone"),
-                _spread(plane, "kubernetes.io/hostname"),
-            ],
+            **build_placement(plane, workspace.placement),
             "containers": [_container(workspace)],
             "volumes": [
                 {"name": "scratch", "emptyDir": {"sizeLimit": workspace.scratch}},
@@ -110,13 +109,4 @@ def _probe(path: str, period: int, failures: int) -> Manifest:
         "periodSeconds": period,
         "timeoutSeconds": 5,
         "failureThreshold": failures,
-    }
-
-
-def _spread(plane: Plane, topology: str) -> Manifest:
-    return {
-        "maxSkew": 1,
-        "topologyKey": topology,
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": plane.selector},
     }

@@ -8,6 +8,7 @@ from rlm_operator.digest import digest
 from rlm_operator.names import API_PORT, INFERENCE, METRICS_PORT, POOL_LABEL
 from rlm_operator.objects.config_map import build_settings_env, sandbox_settings
 from rlm_operator.objects.owner import Plane
+from rlm_operator.objects.placement import Placement
 from rlm_operator.objects.pod import Workspace
 from rlm_operator.objects.secret import build_secret_volume
 from rlm_operator.resource import Manifest, Pool
@@ -31,7 +32,7 @@ def build_sandbox_workspace(plane: Plane, pool: Pool, image: str) -> Workspace:
         grace_seconds=math.ceil(pool.spec.limits.timeout.seconds) + 30,
         config_digest=digest(settings),
         labels={},
-        affinity=_near_inference(pool.identity.name),
+        placement=Placement(pool.spec.pod_template, _near_inference(pool), pool.spec.scheduling),
     )
 
 
@@ -45,9 +46,10 @@ def _addresses() -> list[Manifest]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def _near_inference(pool: str) -> Manifest:
+def _near_inference(pool: Pool) -> tuple[Manifest, ...]:
     """Every cell is a round trip from an inference pod: prefer their zone."""
-    callers = {"matchLabels": {"app.kubernetes.io/component": INFERENCE, POOL_LABEL: pool}}
+    if not pool.spec.scheduling.co_locate_with_inference:
+        return ()
+    callers = {"matchLabels": {"app.kubernetes.io/component": INFERENCE, POOL_LABEL: pool.identity.name}}
     term = {"topologyKey": "topology.kubernetes.io/zone", "labelSelector": callers}
-    preferred = [{"weight": 10, "podAffinityTerm": term}]
-    return {"affinity": {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}}
+    return ({"weight": 10, "podAffinityTerm": term},)

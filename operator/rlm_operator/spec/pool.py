@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from rlm_operator.spec.base import BearerAuth, Duration, Quantity, SpecModel
 from rlm_operator.spec.network import Peer
+from rlm_operator.spec.scheduling import Scheduling
 from rlm_operator.spec.workload import Autoscaling, LogSettings, Workload
 
 
@@ -75,6 +76,7 @@ class SandboxPoolSpec(Workload):
     autoscaling: SandboxAutoscaling | None = None
     limits: SandboxLimits = SandboxLimits()
     sessions: Sessions = Sessions()
+    scheduling: Scheduling = Scheduling()
     clients: Annotated[tuple[Peer, ...], Field(max_length=32)] = ()
     auth: BearerAuth = BearerAuth()
     logging: LogSettings = LogSettings()

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from rlm_operator.spec.base import Quantity, ResourceQuantity, SpecModel
+from rlm_operator.spec.pod_template import PodTemplate
 
 Replicas = Annotated[int, Field(ge=0, le=1000)]
 PercentOrNumber = (
@@ -107,6 +108,7 @@ class Workload(SpecModel):
     disruption_budget: DisruptionBudget | None = None
     resources: Resources = Resources()
     autoscaling: Autoscaling | None = None
+    pod_template: PodTemplate = PodTemplate()
 
     @property
     def floor(self) -> int:

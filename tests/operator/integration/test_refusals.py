@@ -14,6 +14,7 @@ from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.errors import KubectlError
 from tests.controlplane.kubectl import Object
 from tests.operator.integration.samples import build_pool, build_stack
+from tests.operator.pod_rules import POD_RULES
 
 DRAIN = "would block every node drain"
 
@@ -124,6 +125,7 @@ POOLS: dict[str, tuple[Object, str]] = {
         {"clients": [{}]},
         "a client needs podSelector, namespaceSelector or both: say which pods may call",
     ),
+    **{rule: (spec, rule) for rule, (_, spec) in POD_RULES.items()},
     "fewest pods above most pods": (
         {"autoscaling": {"minReplicas": 5, "maxReplicas": 2}},
         "lower minReplicas or raise maxReplicas",
@@ -149,9 +151,13 @@ def test_a_pool_is_refused_with_what_to_do(installed: ControlPlane, case: str) -
     [
         ({"inference": {"replica": 3}}, r'unknown field "(spec\.inference\.)?replica"'),
         ({"inference": {"volumes": []}}, r'unknown field "(spec\.inference\.)?volumes"'),
+        (
+            {"inference": {"podTemplate": {"hostNetwork": True}}},
+            r'unknown field "(spec\.inference\.podTemplate\.)?host',
+        ),
         ({"model": None}, r'spec\.model: Required value|missing required field "model"'),
     ],
-    ids=["a misspelt field", "a user's own volumes", "no model"],
+    ids=["a misspelt field", "a user's own volumes", "the host's network", "no model"],
 )
 def test_a_stack_of_another_form_is_refused_by_name_of_the_field(
     installed: ControlPlane, changes: Object, message: str
