@@ -35,3 +35,5 @@ def _addresses(stack: Stack) -> Iterator[tuple[str, str, str]]:
     yield "the root model", "spec.model.baseURL", model.base_url
     if sub is not None and sub.base_url is not None:
         yield "the sub model", "spec.subModel.baseURL", sub.base_url
+    for index, function in enumerate(stack.spec.tools.functions):
+        yield f"the tool {function.name}", f"spec.tools.functions[{index}].url", function.url

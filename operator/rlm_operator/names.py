@@ -43,6 +43,11 @@ def stack_workload(stack: str) -> str:
     return f"{stack}-rlm"
 
 
+def tools_config_map(stack: str) -> str:
+    """ConfigMap with the file that declares a stack's tools."""
+    return f"{stack}-rlm-tools"
+
+
 def pool_workload(pool: str) -> str:
     """Deployment, Service, ServiceAccount, ConfigMap, PDB, HPA and NetworkPolicy of a pool."""
     return f"{pool}-wasm"

@@ -24,6 +24,7 @@ from rlm_operator.objects.sandbox_pool import build_sandbox_pool
 from rlm_operator.objects.secret import build_generated_secret, generated_secret_name
 from rlm_operator.objects.service import build_endpoint_service, build_pool_pods_service, build_pool_service
 from rlm_operator.objects.service_account import build_service_account
+from rlm_operator.objects.tools import build_tools_config_map
 from rlm_operator.resource import Manifest, Pool, Resource, Stack, key_secret_of, parse_resource
 from rlm_operator.spec.workload import Workload
 
@@ -67,6 +68,8 @@ def sandbox_key_secret(stack: Stack, referenced: str | None) -> str:
 def _stack_children(plane: Plane, stack: Stack, inputs: Inputs) -> list[Manifest]:
     spec = stack.spec
     children = [build_service_account(plane), build_config_map(plane, inference_settings(spec))]
+    if spec.tools.functions:
+        children.append(build_tools_config_map(plane, spec.tools))
     if spec.inference.auth.mode == "APIKey" and spec.inference.auth.secret_ref is None:
         children.append(build_generated_secret(plane, generated_secret_name(stack.identity)))
     if spec.network_policy.management == "Managed":

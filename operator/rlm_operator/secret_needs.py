@@ -12,6 +12,7 @@ from rlm_operator.conditions import Reason
 from rlm_operator.names import API_KEY, pool_key_secret, stack_key_secret
 from rlm_operator.objects.inference import user_key_secret
 from rlm_operator.resource import Pool, Resource, Stack
+from rlm_operator.spec.tools import Tools
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,20 @@ def _stack_needs(stack: Stack, sandbox_secret: str) -> list[SecretNeed]:
         needs.append(SecretNeed(key.name, key.key, "API key of the root model"))
     if spec.sub_model and (key := spec.sub_model.api_key_secret_ref):
         needs.append(SecretNeed(key.name, key.key, "API key of the sub model"))
+    needs += _tool_needs(spec.tools)
     generated = sandbox_secret == pool_key_secret(stack.pool_name)
     needs.append(SecretNeed(sandbox_secret, API_KEY, "key of the sandbox pool", generated))
     return needs
+
+
+def _tool_needs(tools: Tools) -> list[SecretNeed]:
+    return [
+        SecretNeed(
+            secret.secret_key_ref.name, secret.secret_key_ref.key, f"header {header} of the tool {function.name}"
+        )
+        for function in tools.functions
+        for header, secret in sorted(function.secret_headers.items())
+    ]
 
 
 def _create(need: SecretNeed, namespace: str) -> str:

@@ -81,10 +81,13 @@ def to_yaml(manifests: Iterable[Manifest]) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Repeats equal parts in full, because anchors puzzle readers and some tools."""
+    """Repeats equal parts in full, because anchors puzzle readers and some tools; text of several lines keeps them."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the name is PyYAML's
         return True
+
+    def represent_scalar(self, tag: str, value: str, style: str | None = None) -> yaml.ScalarNode:
+        return super().represent_scalar(tag, value, "|" if style is None and "\n" in value else style)
 
 
 def _objects(document: Any, path: Path) -> list[Manifest]:

@@ -42,6 +42,8 @@ def fill_defaults(value: Any, schema: Manifest) -> Any:
                 filled[name] = copy.deepcopy(part["default"])
             if name in filled:
                 filled[name] = fill_defaults(filled[name], part)
+        if "additionalProperties" in schema:
+            return {name: fill_defaults(part, schema["additionalProperties"]) for name, part in filled.items()}
         return filled
     if isinstance(value, list):
         return [fill_defaults(item, schema.get("items", {})) for item in value]

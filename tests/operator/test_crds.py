@@ -43,7 +43,7 @@ def shape_of_model(model: type[BaseModel]) -> Manifest:
 def shape_of_schema(schema: Manifest) -> Manifest:
     shape: Manifest = {}
     for name, part in schema["properties"].items():
-        inner = part.get("items", part)
+        inner = part.get("items") or part.get("additionalProperties") or part
         shape[name] = shape_of_schema(inner) if "properties" in inner else None
     return shape
 

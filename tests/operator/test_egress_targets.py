@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 from rlm_operator.egress_targets import EgressTarget, egress_targets
-from rlm_operator.endpoint import External, InCluster
+from rlm_operator.endpoint import Address, External, InCluster
+from tests.operator.setting_rules import tools
 from tests.operator.specs import build_stack
 
 
@@ -27,3 +30,17 @@ def test_a_sub_model_with_an_endpoint_of_its_own_is_a_second_target() -> None:
 
 def test_a_sub_model_at_the_root_models_endpoint_is_no_target_of_its_own() -> None:
     assert len(egress_targets(build_stack(subModel={"name": "s"}))) == 1
+
+
+def test_every_tool_is_a_target_with_its_place_in_the_spec() -> None:
+    targets = egress_targets(
+        build_stack(**tools(["10.1.2.3:8080"], url="http://10.1.2.3:8080/", allowPrivateAddresses=True))
+    )
+    assert targets[1:] == [
+        EgressTarget(
+            "the tool find_order",
+            "spec.tools.functions[0].url",
+            "http://10.1.2.3:8080/",
+            Address(IPv4Address("10.1.2.3"), 8080),
+        )
+    ]

@@ -11,6 +11,7 @@ from rlm_operator.objects.secret import build_filled_secret, generated_keys
 from rlm_operator.render import render
 from rlm_operator.resource import Manifest
 from rlm_operator.secret_needs import SecretNeed, find_problem, secret_needs
+from tests.operator.setting_rules import tools
 from tests.operator.specs import INPUTS, build_pool, build_stack, one
 
 NEED = SecretNeed("llm-secrets", "api-key", "API key of the root model")
@@ -48,6 +49,12 @@ def test_secrets_that_the_operator_makes_are_marked_so() -> None:
 def test_an_open_endpoint_needs_no_user_keys() -> None:
     needs = secret_needs(build_stack(inference={"auth": {"mode": "Disabled"}}), "demo-wasm-keys")
     assert [need.name for need in needs] == ["demo-wasm-keys"]
+
+
+def test_the_secret_header_of_a_tool_is_needed_and_told_by_the_tools_name() -> None:
+    headers = {"authorization": {"secretKeyRef": {"name": "orders", "key": "token"}}}
+    needs = secret_needs(build_stack(**tools(secretHeaders=headers)), "demo-wasm-keys")
+    assert SecretNeed("orders", "token", "header authorization of the tool find_order") in needs
 
 
 def test_a_missing_secret_is_told_with_the_command_that_makes_it() -> None:

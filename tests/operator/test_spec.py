@@ -10,6 +10,7 @@ from rlm_operator.errors import SpecInvalidError
 from rlm_operator.resource import Manifest, parse_resource
 from tests.operator.crd import schema_of, walk
 from tests.operator.pod_rules import POD_RULES
+from tests.operator.setting_rules import SETTING_RULES
 from tests.operator.specs import API_VERSION, MODEL, build_pool, build_stack
 
 RULES: dict[str, tuple[str, Manifest]] = {
@@ -54,6 +55,7 @@ RULES: dict[str, tuple[str, Manifest]] = {
     "sessions.maxDuration must be": ("SandboxPool", {"sessions": {"maxDuration": "169h"}}),
     "a client needs podSelector": ("SandboxPool", {"clients": [{}]}),
     "limits.memory of one session must fit": ("SandboxPool", {"limits": {"memory": "2Gi"}}),
+    **{rule: ("RLMStack", spec) for rule, spec in SETTING_RULES.items()},
 }
 NAME_RULE = "metadata.name must be"
 

@@ -68,11 +68,13 @@ class DevProcess:
 
 
 @contextmanager
-def run_dev(folder: Path, variables: Mapping[str, str] = MappingProxyType({})) -> Iterator[DevProcess]:
+def run_dev(
+    folder: Path, variables: Mapping[str, str] = MappingProxyType({}), manifest: Path = QUICKSTART
+) -> Iterator[DevProcess]:
     """Yields once it is ready; `folder` becomes its runtime folder, `variables` join its environment."""
     environment = {**clean_environment(folder), **variables}
     log = folder / "dev.log"
-    command = [sys.executable, "-m", "rlmctl", "dev", "-f", str(QUICKSTART)]
+    command = [sys.executable, "-m", "rlmctl", "dev", "-f", str(manifest)]
     with (
         log.open("w") as output,
         subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True) as process,

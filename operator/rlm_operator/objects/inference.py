@@ -9,6 +9,7 @@ from rlm_operator.objects.owner import Plane
 from rlm_operator.objects.placement import Placement
 from rlm_operator.objects.pod import Workspace
 from rlm_operator.objects.secret import build_secret_volume
+from rlm_operator.objects.tools import TOOLS_DIR, TOOLS_FILE, TOOLS_VOLUME, build_tools_volume, tools_file
 from rlm_operator.resource import Manifest, Stack
 from rlm_operator.spec.scheduling import Scheduling
 
@@ -21,6 +22,7 @@ _MOUNTS = {
     _MODEL_KEY: "/etc/rlm/llm",
     _SUB_MODEL_KEY: "/etc/rlm/sub-llm",
     _SANDBOX_KEY: "/etc/rlm/sandbox",
+    TOOLS_VOLUME: TOOLS_DIR,
 }
 
 
@@ -28,6 +30,9 @@ def build_inference_workspace(plane: Plane, stack: Stack, image: str, sandbox_se
     """`sandbox_secret`: the Secret with the pool's key."""
     settings = inference_settings(stack.spec)
     secrets = _secret_volumes(stack, sandbox_secret)
+    tools = stack.spec.tools
+    if tools.functions:
+        secrets.append(build_tools_volume(plane, tools))
     return Workspace(
         name="inference",
         image=image,
@@ -42,7 +47,7 @@ def build_inference_workspace(plane: Plane, stack: Stack, image: str, sandbox_se
         mounts=_MOUNTS,
         scratch="1Gi",
         grace_seconds=stack.spec.inference.termination_grace_period_seconds,
-        config_digest=digest(settings),
+        config_digest=digest([settings, tools_file(tools)] if tools.functions else settings),
         labels={POOL_LABEL: stack.pool_name},
         placement=Placement(stack.spec.inference.pod_template, (), Scheduling()),
     )
@@ -79,11 +84,12 @@ def _addresses(stack: Stack) -> list[Manifest]:
 
 
 def _key_files(volumes: set[str]) -> list[Manifest]:
-    """Variables that name the mounted keys; the volume decides whether a variable is there."""
+    """Variables that name the mounted files; the volume decides whether a variable is there."""
     paths = {
         _API_KEYS: ("RLM_API_KEYS_DIR", _MOUNTS[_API_KEYS]),
         _MODEL_KEY: ("RLM_MODEL_API_KEY_FILE", f"{_MOUNTS[_MODEL_KEY]}/{API_KEY}"),
         _SUB_MODEL_KEY: ("RLM_SUB_MODEL_API_KEY_FILE", f"{_MOUNTS[_SUB_MODEL_KEY]}/{API_KEY}"),
+        TOOLS_VOLUME: ("RLM_TOOLS_FILE", f"{TOOLS_DIR}/{TOOLS_FILE}"),
         _SANDBOX_KEY: ("WASM_API_KEY_FILE", f"{_MOUNTS[_SANDBOX_KEY]}/{API_KEY}"),
     }
     return [{"name": name, "value": path} for volume, (name, path) in paths.items() if volume in volumes]

@@ -17,6 +17,7 @@ from rlm_operator.spec.base import (
 )
 from rlm_operator.spec.network import NetworkPolicySettings
 from rlm_operator.spec.pool import SandboxPoolSpec
+from rlm_operator.spec.tools import Tools
 from rlm_operator.spec.workload import Autoscaling, LogSettings, Workload
 
 _LINK_LOCAL: Final = re.compile(r"^https?://(169[.]254[.]|\[[fF][eE][89aAbB])")
@@ -140,6 +141,7 @@ class RLMStackSpec(SpecModel):
     model: Model
     sub_model: SubModel | None = None
     rlm: Budgets = Budgets()
+    tools: Tools = Tools()
     inference: Inference = Inference()
     sandbox_pool_ref: SandboxPoolRef | None = None
     sandbox: SandboxPoolSpec | None = None

@@ -29,6 +29,7 @@ from rlmctl.local.processes import (
 )
 from rlmctl.local.ready_file import ReadyInfo
 from rlmctl.local.secret_store import SecretStore
+from rlmctl.local.volumes import Volumes
 from rlmctl.render import load_documents
 
 
@@ -73,8 +74,9 @@ def _plan(documents: Sequence[Manifest], environment: Mapping[str, str], folder:
     containers = find_containers(manifests)
     neighbourhood = Neighbourhood(manifests, containers)
     essentials = select_essentials(environment)
+    volumes = Volumes(store, [*documents, *manifests])
     processes = [
-        build_process(container, neighbourhood, _write_volumes(container, store, folder / container.name), essentials)
+        build_process(container, neighbourhood, _write_volumes(container, volumes, folder / container.name), essentials)
         for container in containers
     ]
     if choice.source == "stand-in":
@@ -116,16 +118,11 @@ def _referenced_pool(stack: Stack, documents: Sequence[Manifest]) -> Pool | None
     raise InputError(f"the stack refers to SandboxPool {stack.pool_name}, which is not in the files: add its file (-f)")
 
 
-def _write_volumes(container: LocalContainer, store: SecretStore, folder: Path) -> dict[str, Path]:
-    """A local folder for each volume: Secrets filled, scratch empty."""
-    folders: dict[str, Path] = {}
+def _write_volumes(container: LocalContainer, volumes: Volumes, folder: Path) -> dict[str, Path]:
+    """A local folder for each volume, by the volume's name."""
     for name, volume in container.volumes.items():
-        folders[name] = folder / name
-        if "secret" in volume:
-            store.write_volume(folders[name], volume["secret"])
-        else:
-            folders[name].mkdir(mode=0o700, parents=True)
-    return folders
+        volumes.write(folder / name, volume)
+    return {name: folder / name for name in container.volumes}
 
 
 def _stand_in(port: int, essentials: Mapping[str, str]) -> LocalProcess:

@@ -54,17 +54,24 @@ class SecretStore:
         files = {key: key for key in entries}
         if isinstance(items, list):
             files = {str(item["path"]): str(item["key"]) for item in items}
-        folder.mkdir(mode=0o700, parents=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path, key in files.items():
             if key not in entries:
                 raise InputError(f"Secret {name} has no entry {key}: add it under stringData in the manifest file")
-            (folder / path).touch(mode=0o600)
-            (folder / path).write_text(entries[key], encoding="utf-8")
+            write_private_file(folder / path, entries[key])
 
     def _existing(self, name: str) -> Mapping[str, str]:
         if name not in self._secrets:
             raise InputError(f"Secret {name} is not in the manifest file: add it there (kind: Secret, stringData)")
         return self._secrets[name]
+
+
+def write_private_file(path: Path, content: str) -> None:
+    """With the folders above it; nobody else may read either."""
+    for folder in reversed(path.parents):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(content, encoding="utf-8")
 
 
 def _entries(name: str, document: Manifest) -> dict[str, str]:

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 from runtime.inference.tools.addresses import is_refused_literal
 
 MAX_TOOLS: Final = 50
+FOLDER: Final = "folder"
 RESERVED_NAMES: Final = frozenset(
     {
         "context",
@@ -58,10 +59,16 @@ class _Declared(BaseModel):
 
 
 class SecretHeader(_Declared):
-    """A header whose value is in a file, as a Secret is mounted; read at every call, so that it can be rotated."""
+    """A header whose value is in a file, as a Secret is mounted; read at every call, so that it can be rotated. A
+    relative path begins at the folder of the declaring file (`FOLDER` of the validation's context)."""
 
     file: Path
     prefix: str = ""
+
+    @field_validator("file")
+    @classmethod
+    def _is_found_beside_its_declaration(cls, file: Path, info: ValidationInfo) -> Path:
+        return Path((info.context or {}).get(FOLDER, ".")) / file
 
 
 class HttpTool(_Declared):

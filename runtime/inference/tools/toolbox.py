@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from runtime.inference.tools.client import ToolClient, ToolReply, build_failure
-from runtime.inference.tools.declaration import HttpTool, ToolFile
+from runtime.inference.tools.declaration import FOLDER, HttpTool, ToolFile
 from runtime.inference.tools.offer import ToolOffer
 from runtime.inference.tools.request import UnfitArgumentError, build_request
 
@@ -94,7 +94,8 @@ async def open_toolbox(path: Path | None, resolver: AbstractResolver | None = No
 def load_tools(path: Path) -> list[Tool]:
     """JSON is YAML too."""
     try:
-        declared = ToolFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        declared = ToolFile.model_validate(content, context={FOLDER: path.parent})
     except (OSError, UnicodeDecodeError) as error:
         raise ToolFileError(f"{path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
