@@ -35,8 +35,11 @@ class KubernetesApi(Protocol):
         """Plural names that are served under an apiVersion of a group; empty when there is no such API."""
         ...
 
-    async def apply(self, manifest: Manifest) -> Manifest:
-        """Server-side apply as the operator's field manager, taking over fields that others hold."""
+    async def apply(self, manifest: Manifest, *, absent: bool = False) -> Manifest:
+        """Server-side apply as the operator's field manager, taking over fields that others hold.
+
+        `absent`: only where no object of that name exists; ConflictError where one does.
+        """
         ...
 
     async def apply_status(self, manifest: Manifest) -> Manifest:

@@ -37,6 +37,7 @@ class Children:
         self._api = api
         self._cache = cache
         self._metrics = metrics
+        self._taken: set[Ref] = set()  # names under which somebody else's object was found
 
     async def sync(self, owner: Identity, wanted: Sequence[Manifest], mounted: Set[str]) -> Synced:
         """`mounted`: names of the Secrets that the owner's pods mount.
@@ -73,11 +74,24 @@ class Children:
             # One that is being deleted comes back when its deletion is seen.
             if live.deleting or is_in_sync(child, live, own_write=self._cache.is_own_write(live)):
                 return
+            await guard.check()
+            written = await self._apply(ref, child, live)
         else:
+            written = await self._make(guard, ref, child)
+        self._cache.put_written(observe(written))
+        self._metrics.writes.labels(ref.kind).inc()
+
+    async def _make(self, guard: _Guard, ref: Ref, child: Manifest) -> Manifest:
+        """Apply what no cache knows. Nothing that belongs to somebody else is ever taken over: the API server refuses
+        the apply of a name that exists, so nobody can come between a look and the write."""
+        if ref in self._taken:
             await self._check_free(guard, ref)
         await guard.check()
-        self._cache.put_written(observe(await self._apply(ref, child, live)))
-        self._metrics.writes.labels(ref.kind).inc()
+        try:
+            return await self._api.apply(child, absent=True)
+        except ConflictError:
+            await self._check_free(guard, ref)
+        return await self._apply(ref, child, None)
 
     async def _apply(self, ref: Ref, child: Manifest, live: Live | None) -> Manifest:
         """Apply; where what others added to a list makes the result invalid, put our lists back whole first.
@@ -119,12 +133,17 @@ class Children:
             await self._delete(guard, found)
 
     async def _check_free(self, guard: _Guard, ref: Ref) -> None:
-        """Nothing that belongs to somebody else is ever taken over."""
+        """Raises _NameTakenError."""
+        self._taken.discard(ref)
         try:
             found = await self._api.fetch(ref)
         except NotFoundError:
             return
-        _check_owner(guard.owner, observe(found))
+        try:
+            _check_owner(guard.owner, observe(found))
+        except _NameTakenError:
+            self._taken.add(ref)
+            raise
 
     async def _delete(self, guard: _Guard, live: Live) -> None:
         await guard.check()

@@ -36,6 +36,8 @@ _TIMEOUT_SECONDS: Final = 10
 _PAGE_SIZE: Final = 500
 _APPLY: Final = "application/apply-patch+yaml"
 _MERGE: Final = "application/merge-patch+json"
+_NO_VERSION: Final = "1"
+"""No object has it, since the store's first revision is its own: an apply that asks for it can only create."""
 _JSON: Final = "application/json"
 
 
@@ -106,7 +108,9 @@ class Cluster:
             return frozenset()
         return frozenset(resource["name"] for resource in answer.get("resources") or ())
 
-    async def apply(self, manifest: Manifest) -> Manifest:
+    async def apply(self, manifest: Manifest, *, absent: bool = False) -> Manifest:
+        if absent:
+            manifest = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": _NO_VERSION}}
         return await self._apply(manifest, None, FIELD_MANAGER)
 
     async def apply_status(self, manifest: Manifest) -> Manifest:

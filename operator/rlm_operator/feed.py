@@ -13,7 +13,7 @@ from rlm_operator.cache import Cache
 from rlm_operator.kinds import RESOURCE_KINDS, Ref, ref_of
 from rlm_operator.live import is_older, observe
 from rlm_operator.resource import Kind, Manifest
-from rlm_operator.workqueue import WorkQueue
+from rlm_operator.workqueue import Urgency, WorkQueue
 
 
 class Feed:
@@ -33,7 +33,8 @@ class Feed:
         if kind not in RESOURCE_KINDS or live.owner is not None:
             news = self._cache.put_child(live) or news
         if news:
-            self._enqueue(ref, live.owner.ref if live.owner else None)
+            urgency = _urgency(manifest) if kind in RESOURCE_KINDS else Urgency.ROUTINE
+            self._enqueue(ref, live.owner.ref if live.owner else None, urgency)
         return news
 
     def forget(self, kind: str, manifest: Manifest) -> None:
@@ -84,9 +85,9 @@ class Feed:
         self._cache.put_resource(ref, manifest)
         self._enqueue_stacks(ref)
 
-    def _enqueue(self, ref: Ref, owner: Ref | None) -> None:
+    def _enqueue(self, ref: Ref, owner: Ref | None, urgency: Urgency = Urgency.ROUTINE) -> None:
         if ref.kind in RESOURCE_KINDS:
-            self._queue.add(ref)
+            self._queue.add(ref, urgency)
         self._enqueue_stacks(ref)
         if owner is not None:
             self._queue.add(owner)
@@ -103,3 +104,11 @@ def _pool_name(stack: Mapping[str, Any]) -> str:
     """As `Stack.pool_name`, for a spec that may not be valid."""
     reference = (stack.get("spec") or {}).get("sandboxPoolRef") or {}
     return str(reference.get("name") or stack["metadata"]["name"])
+
+
+def _urgency(resource: Mapping[str, Any]) -> Urgency:
+    """By what its status says of the last reconcile."""
+    observed = (resource.get("status") or {}).get("observedGeneration")
+    if observed is None:
+        return Urgency.NEW
+    return Urgency.ROUTINE if observed == resource["metadata"].get("generation") else Urgency.EDITED

@@ -2,6 +2,9 @@
 
 Kubernetes controllers call this a rate-limited work queue. A key that is added while it is being worked on runs once
 more afterwards, so no event is lost and none is handled twice at once.
+
+Keys wait in lanes by urgency: while a thousand new resources wait, an edit of an old one is served at once, and what is
+merely to be looked at again comes after the new ones. Within a lane, first in is first out.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final
 
 from rlm_operator.kinds import Ref
@@ -20,6 +24,17 @@ _FIRST_BACKOFF_SECONDS: Final = 0.5
 _LONGEST_BACKOFF_SECONDS: Final = 120.0
 _EARLIEST: Final = 0.9
 """A delayed run comes after this part of its delay at the earliest."""
+
+_FAIR_SHARE: Final = 4
+"""One of so many picks is from the least urgent lane that has a key, so that none waits for ever."""
+
+
+class Urgency(IntEnum):
+    """Of a key, the most urgent first."""
+
+    EDITED = 0  # its spec is another than the one that was reconciled
+    NEW = 1  # it was never reconciled
+    ROUTINE = 2  # something around it changed, or it is time to look
 
 
 @dataclass(frozen=True)
@@ -35,9 +50,10 @@ class WorkQueue:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._ready: dict[Ref, None] = {}
+        self._lanes: dict[Urgency, dict[Ref, None]] = {urgency: {} for urgency in Urgency}
+        self._picks = 0
         self._busy: set[Ref] = set()
-        self._dirty: set[Ref] = set()
+        self._dirty: dict[Ref, Urgency] = {}
         self._failures: dict[Ref, _Failures] = {}
         self._due: dict[Ref, float] = {}
         self._timers: list[tuple[float, Ref]] = []
@@ -45,21 +61,25 @@ class WorkQueue:
         self._closed = False
 
     def __len__(self) -> int:
-        return len(self._ready)
+        return sum(len(lane) for lane in self._lanes.values())
 
-    def add(self, key: Ref) -> None:
-        """Run as soon as a worker is free; takes the place of a later run."""
+    def add(self, key: Ref, urgency: Urgency = Urgency.ROUTINE) -> None:
+        """Run as soon as a worker is free; takes the place of a later run. A key that waits may become more urgent."""
         self._due.pop(key, None)
         if key in self._busy:
-            self._dirty.add(key)
-        else:
-            self._ready[key] = None
-            self._wake.set()
+            self._dirty[key] = min(urgency, self._dirty.get(key, urgency))
+            return
+        waits = self._lane_of(key)
+        if waits is None or urgency < waits:
+            if waits is not None:
+                del self._lanes[waits][key]
+            self._lanes[urgency][key] = None
+        self._wake.set()
 
     def add_after(self, key: Ref, delay: float) -> None:
         """Run in `delay` seconds, give or take a tenth, unless an earlier run is planned."""
         due = self._clock() + delay * random.uniform(_EARLIEST, 2 - _EARLIEST)  # noqa: S311 - spreads load, guards nothing
-        if key in self._ready or self._due.get(key, due + 1) <= due:
+        if self._lane_of(key) is not None or self._due.get(key, due + 1) <= due:
             return
         self._due[key] = due
         heapq.heappush(self._timers, (due, key))
@@ -95,9 +115,7 @@ class WorkQueue:
         """Wait for the next key; the caller must call `done` with it. None when the queue is closed."""
         while not self._closed:
             wait = self._promote()
-            if self._ready:
-                key = next(iter(self._ready))
-                del self._ready[key]
+            if key := self._pick():
                 self._busy.add(key)
                 return key
             self._wake.clear()
@@ -112,8 +130,20 @@ class WorkQueue:
     def done(self, key: Ref) -> None:
         self._busy.discard(key)
         if key in self._dirty:
-            self._dirty.discard(key)
-            self.add(key)
+            self.add(key, self._dirty.pop(key))
+
+    def _lane_of(self, key: Ref) -> Urgency | None:
+        return next((urgency for urgency, lane in self._lanes.items() if key in lane), None)
+
+    def _pick(self) -> Ref | None:
+        lanes = [lane for lane in self._lanes.values() if lane]
+        if not lanes:
+            return None
+        self._picks += 1
+        lane = lanes[-1 if self._picks % _FAIR_SHARE == 0 else 0]
+        key = next(iter(lane))
+        del lane[key]
+        return key
 
     def _promote(self) -> float | None:
         """Make due keys ready; returns the time until the next one is due."""

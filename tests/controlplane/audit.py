@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ class Request:
     path: str
     code: int
     is_forbidden: bool  # refused by authorization, not by admission
+    answered: float  # seconds since the epoch
 
     @property
     def is_write(self) -> bool:
@@ -86,4 +88,5 @@ def _parse(event: dict[str, Any]) -> Request:
         path=event["requestURI"],
         code=event["responseStatus"]["code"],
         is_forbidden=event.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid",
+        answered=datetime.fromisoformat(event["stageTimestamp"]).timestamp(),
     )

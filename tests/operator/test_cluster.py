@@ -113,6 +113,16 @@ async def test_an_apply_is_server_side_and_takes_fields_over(api: ScriptedApi, c
     assert api.bodies == [manifest]
 
 
+async def test_an_apply_of_what_must_be_absent_asks_for_a_version_that_no_object_has(
+    api: ScriptedApi, cluster: Cluster
+) -> None:
+    api.answer("PATCH", PATH, {})
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "demo", "namespace": "team"}}
+    await cluster.apply(manifest, absent=True)
+    assert api.bodies[0]["metadata"] == {"name": "demo", "namespace": "team", "resourceVersion": "1"}
+    assert "resourceVersion" not in manifest["metadata"]
+
+
 async def test_a_delete_is_of_exactly_one_object(api: ScriptedApi, cluster: Cluster) -> None:
     api.answer("DELETE", PATH, {})
     await cluster.delete(CONFIG, "u-1")

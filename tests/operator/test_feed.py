@@ -25,14 +25,17 @@ class World:
         self.cache, self.queue = Cache(), WorkQueue()
         self.feed = Feed(self.cache, self.queue)
 
+    async def take(self) -> Ref:
+        key = await self.queue.get()
+        assert key is not None
+        self.queue.done(key)
+        return key
+
     async def queued(self) -> set[Ref]:
         """Keys that wait, taken off the queue."""
         keys = set()
         while len(self.queue):
-            key = await self.queue.get()
-            assert key is not None
-            self.queue.done(key)
-            keys.add(key)
+            keys.add(await self.take())
         return keys
 
 
@@ -47,6 +50,13 @@ async def world() -> World:
 
 def child(version: int = 1, kind: str = "ConfigMap") -> Manifest:
     return stored(one(render(build_stack(uid="u-1"), INPUTS), kind), version)
+
+
+async def test_an_edited_resource_overtakes_new_ones_and_those_overtake_what_is_as_it_was(world: World) -> None:
+    for name, observed in (("same", 1), ("new", None), ("edited", 0)):
+        status = {} if observed is None else {"observedGeneration": observed}
+        world.feed.receive("RLMStack", custom_resource("RLMStack", name, status=status))
+    assert [(await world.take()).name for _ in range(3)] == ["edited", "new", "same"]
 
 
 async def test_a_new_resource_is_queued(world: World) -> None:

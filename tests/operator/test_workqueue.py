@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from rlm_operator.kinds import Ref
-from rlm_operator.workqueue import WorkQueue
+from rlm_operator.workqueue import Urgency, WorkQueue
 
 A, B = Ref("RLMStack", "team", "a"), Ref("RLMStack", "team", "b")
 
@@ -23,6 +23,43 @@ async def test_a_key_added_twice_is_handed_out_once_in_order() -> None:
         queue.add(key)
     assert [await take(queue), await take(queue)] == [A, B]
     assert len(queue) == 0
+
+
+async def test_edited_keys_come_before_new_ones_and_those_before_routine() -> None:
+    queue = WorkQueue()
+    keys = {urgency: Ref("RLMStack", "team", urgency.name.lower()) for urgency in Urgency}
+    for urgency in reversed(Urgency):
+        queue.add(keys[urgency], urgency)
+    assert [await take(queue) for _ in keys] == list(keys.values())
+
+
+async def test_a_waiting_key_becomes_more_urgent_but_never_less() -> None:
+    queue = WorkQueue()
+    queue.add(A, Urgency.NEW)
+    queue.add(B, Urgency.ROUTINE)
+    queue.add(B, Urgency.EDITED)
+    queue.add(A, Urgency.ROUTINE)
+    assert len(queue) == 2
+    assert [await take(queue), await take(queue)] == [B, A]
+
+
+async def test_routine_is_served_while_new_keys_keep_coming() -> None:
+    queue = WorkQueue()
+    queue.add(A, Urgency.ROUTINE)
+    for number in range(20):
+        queue.add(Ref("RLMStack", "team", f"new-{number}"), Urgency.NEW)
+    assert A in [await take(queue) for _ in range(4)]
+
+
+async def test_a_key_edited_while_it_is_worked_on_keeps_its_urgency() -> None:
+    queue = WorkQueue()
+    queue.add(A)
+    assert await take(queue) == A
+    queue.add(B, Urgency.NEW)
+    queue.add(A, Urgency.EDITED)
+    queue.add(A)
+    queue.done(A)
+    assert [await take(queue), await take(queue)] == [A, B]
 
 
 async def test_a_key_added_while_it_is_worked_on_runs_once_more_and_not_at_once() -> None:

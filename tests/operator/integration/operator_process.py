@@ -33,6 +33,15 @@ class OperatorProcess:
     def metrics_url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def start(self, **further: object) -> None:
         """With `further` options. Returns when it is ready. Raises StartError."""
         options = {"kubeconfig": self._kubeconfig, "metrics-host": "127.0.0.1", "metrics-port": self._port, **further}

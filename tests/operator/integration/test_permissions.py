@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import pytest
 
+from rlm_operator.inputs import choose_images
 from rlm_operator.kinds import APIS, OPTIONAL_CHILD_KINDS
+from rlm_operator.render import render_all
+from rlm_operator.resource import parse_resource
 from tests.controlplane.audit import Request
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.eventually import eventually
@@ -36,6 +39,13 @@ def everything_used(control_plane: ControlPlane, installation: Installation, ten
         uid = tenant.expect(resource, name)["metadata"]["uid"]
         tenant.delete(resource, name)
         tenant.expect_another(resource, name, uid)
+    # Names that somebody else has taken: what is there is looked at.
+    taken = build_stack("taken", tenant.namespace, {"inference": scaled})
+    tenant.apply(
+        *(child for child in render_all([parse_resource(taken)], choose_images()) if child["kind"] != "Secret")
+    )
+    tenant.apply(taken)
+    tenant.expect_condition("rlmstack", "taken", "Degraded", "True")
     tenant.apply(build_pool("other", tenant.namespace, {"replicas": 0}))
     changes = {
         "sandbox": None,

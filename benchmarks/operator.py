@@ -1,0 +1,222 @@
+"""The operator beside a bare loop that applies the same objects to the same API server, in the same run.
+
+    python -m benchmarks.operator --stacks 1000
+
+A control plane of its own is started (built on the first use). Measured: one stack at a time; a burst of stacks with
+pools of their own, half of the bare loop before it and half after it; edits of one stack meanwhile; a restart beside
+everything; an idle time. Times come from the API server's audit log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from benchmarks.machine import describe_machine
+from benchmarks.operator_load import Loader
+from benchmarks.operator_plan import NAMESPACES, build_stack
+from benchmarks.operator_process import MeasuredOperator
+from benchmarks.operator_trace import Served, edit_latencies, is_made, say_latencies, served_stacks, worst_overtaking
+from rlm_operator.cluster import Access, open_cluster
+from tests.controlplane.binaries import locate
+from tests.controlplane.cluster import ControlPlane, create_namespace
+from tests.operator.integration.installation import Installation, install
+
+RESULTS: Final = Path(__file__).parent / "results" / "operator.json"
+SINGLES: Final = 8
+EDIT_PERIOD_SECONDS: Final = 2.0
+POLL_SECONDS: Final = 0.25
+PATIENCE_SECONDS: Final = 1800.0
+QUIET_SECONDS: Final = 3.0
+KINDS_PER_STACK: Final = 2
+
+
+class Bench:
+    """One control plane, the operator, and who asks."""
+
+    def __init__(
+        self, plane: ControlPlane, installation: Installation, operator: MeasuredOperator, load: Loader
+    ) -> None:
+        self.plane = plane
+        self.user = installation.user
+        self.operator = operator
+        self.load = load
+
+    async def singles(self) -> dict[str, float]:
+        """One stack at a time, each when the one before has settled."""
+        mark = self.plane.audit.mark()
+        create_namespace(self.plane.admin, "single")
+        for number in range(SINGLES):
+            await self.load.create([build_stack(f"one{number}", "single", self.load.replicas)])
+            await self._settled()
+        served = served_stacks(self.plane.audit.requests(since=mark), self.user)
+        return say_latencies([stack.last - stack.created for stack in served.values()])
+
+    async def bare(self, prefix: str, count: int) -> float:
+        """Stacks per second."""
+        self._make_namespaces(prefix)
+        stacks = self.load.stacks(prefix, count)
+        seconds = await self.load.apply_bare(stacks)
+        await self.load.delete(stacks)
+        return count / seconds
+
+    async def burst(self, count: int) -> dict[str, Any]:
+        """All at once, while somebody edits a stack that was there before."""
+        self._make_namespaces("burst")
+        edited = build_stack("one0", "single", self.load.replicas)
+        mark, cpu = self.plane.audit.mark(), self.operator.cpu_seconds()
+        children = 0
+        creating = asyncio.create_task(self.load.create(self.load.stacks("burst", count)))
+        editing = asyncio.create_task(self._edit(edited))
+        per_stack = self._children_of_one()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while children < count * per_stack:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{children} of {count * per_stack} children after {PATIENCE_SECONDS:.0f} s")
+            await asyncio.sleep(POLL_SECONDS)
+            requests = await asyncio.to_thread(self.plane.audit.writes, user=self.user, since=mark)
+            children = sum(is_made(request) for request in requests)
+        editing.cancel()
+        with suppress(asyncio.CancelledError):
+            await editing
+        await creating
+        await self._settled()
+        requests = self.plane.audit.requests(since=mark)
+        own_writes = [request for request in requests if request.user == self.user and request.is_write]
+        served = [stack for (_, name), stack in served_stacks(requests, self.user).items() if name.startswith("s")]
+        return {
+            "stacks": len(served),
+            "children": sum(stack.children for stack in served),
+            "stacks_per_second": round(len(served) / _span(served), 2),
+            "seconds": round(_span(served), 2),
+            "overtaken_seconds": round(worst_overtaking(served), 2),
+            "edit_seconds": say_latencies(edit_latencies(requests, self.user, ("single", "one0"))),
+            "operator_cpu_seconds": round(self.operator.cpu_seconds() - cpu, 1),
+            "status_writes": sum(request.resource.endswith("/status") for request in own_writes),
+        }
+
+    async def restart(self, resources: int) -> dict[str, float]:
+        """Seconds from the start of the process until every resource was looked at; writes meanwhile."""
+        self.operator.stop()
+        mark, started = self.plane.audit.mark(), time.perf_counter()
+        self.operator.start()
+        while self.operator.reconciles() < resources:  # noqa: ASYNC110 - the operator is another process
+            await asyncio.sleep(POLL_SECONDS)
+        seconds = time.perf_counter() - started
+        await self._settled()
+        return {"seconds": round(seconds, 1), "resources": resources, "writes": len(self._writes(mark))}
+
+    async def idle(self, seconds: float) -> dict[str, Any]:
+        """Writes while nothing happens, those to the Lease apart."""
+        mark = self.plane.audit.mark()
+        await asyncio.sleep(seconds)
+        writes = self._writes(mark)
+        return {"seconds": seconds, "writes": len(writes), "to": sorted({request.resource for request in writes})}
+
+    def _writes(self, mark: int) -> list[Any]:
+        return [
+            request
+            for request in self.plane.audit.writes(user=self.user, since=mark)
+            if request.resource != "leases" and not request.path.startswith("/apis/authorization.k8s.io")
+        ]
+
+    async def _edit(self, stack: dict[str, Any]) -> None:
+        iterations = 30
+        while True:
+            iterations += 1
+            await self.load.edit(stack, iterations)
+            await asyncio.sleep(EDIT_PERIOD_SECONDS)
+
+    async def _settled(self) -> None:
+        """Until the operator has written nothing for some seconds."""
+        mark, since = self.plane.audit.mark(), time.monotonic()
+        while time.monotonic() - since < QUIET_SECONDS:
+            await asyncio.sleep(POLL_SECONDS)
+            reached = self.plane.audit.mark()
+            if await asyncio.to_thread(self._writes, mark):
+                mark, since = reached, time.monotonic()
+
+    def _children_of_one(self) -> int:
+        requests = self.plane.audit.requests(user=self.user)
+        return sum(is_made(request) and request.name.partition("-")[0] == "one1" for request in requests)
+
+    def _make_namespaces(self, prefix: str) -> None:
+        for number in range(NAMESPACES):
+            create_namespace(self.plane.admin, f"{prefix}-{number}")
+
+
+def _span(served: list[Served]) -> float:
+    return max(stack.last for stack in served) - min(stack.created for stack in served)
+
+
+async def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    with ControlPlane(locate(), folder / "plane") as plane:
+        installation = install(plane)
+        kubeconfig = plane.service_account_kubeconfig(installation.namespace, installation.service_account)
+        operator = MeasuredOperator(kubeconfig, installation.user, folder / "operator.log")
+        admin = await open_cluster(Access(plane.admin.kubeconfig))
+        bench = Bench(plane, installation, operator, Loader(admin, options.lanes, options.replicas))
+        try:
+            return await measure(bench, options)
+        finally:
+            await admin.close()
+            if operator.is_running:
+                operator.stop()
+
+
+async def measure(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
+    count, half = options.stacks, max(1, options.stacks // 2)
+    found: dict[str, Any] = {"machine": describe_machine(), "lanes": options.lanes, "replicas": options.replicas}
+    bench.operator.start()
+    found["single_seconds"] = await bench.singles()
+    say("one stack", found["single_seconds"])
+    bench.operator.stop()
+    bare = [await bench.bare("before", half)]
+    say("bare loop before", bare)
+    bench.operator.start()
+    found["burst"] = await bench.burst(count)
+    say("burst", found["burst"])
+    found["memory_mb"] = {"after burst": bench.operator.memory_mb()}
+    found["restart"] = await bench.restart(KINDS_PER_STACK * (count + SINGLES))
+    say("restart", found["restart"])
+    found["memory_mb"] |= {"after restart": bench.operator.memory_mb(), "peak": bench.operator.memory_mb("VmHWM")}
+    found["idle"] = await bench.idle(options.idle)
+    say("idle", found["idle"])
+    bench.operator.stop()
+    bare.append(await bench.bare("after", half))
+    found["bare_stacks_per_second"] = [round(rate, 2) for rate in bare]
+    found["times_bare"] = round(median(bare) / found["burst"]["stacks_per_second"], 2)
+    say("bare loop", found["bare_stacks_per_second"])
+    say("burst, in multiples of the bare loop's time", found["times_bare"])
+    say("memory, MB", found["memory_mb"])
+    return found
+
+
+def say(what: str, figures: object) -> None:
+    print(f"{what}: {json.dumps(figures)}", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.operator", description=__doc__)
+    parser.add_argument("--stacks", type=int, default=200, help="of the burst; each brings a pool (default 200)")
+    parser.add_argument("--replicas", type=int, default=1, help="pods of each Deployment (default 1)")
+    parser.add_argument("--lanes", type=int, default=8, help="requests of the load under way at once (default 8)")
+    parser.add_argument("--idle", type=float, default=60, help="seconds without anything to do (default 60)")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="file for the figures")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        found = asyncio.run(run(options, Path(folder)))
+    options.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""The operator as a process whose CPU, memory and work can be read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.operator.integration.operator_process import OperatorProcess
+
+
+class MeasuredOperator(OperatorProcess):
+    """CPU counts over restarts."""
+
+    _ended_cpu_seconds = 0.0
+
+    def stop(self) -> int:
+        self._ended_cpu_seconds = self.cpu_seconds()
+        return super().stop()
+
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return self._ended_cpu_seconds + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_mb(self, field: str = "VmRSS") -> float:
+        """Resident memory; `VmHWM` is its peak."""
+        for line in Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith(f"{field}:"):
+                return round(int(line.split()[1]) * 1024 / 1e6, 1)
+        raise ValueError(f"no {field} in the status of process {self.pid}")
+
+    def reconciles(self) -> int:
+        """Since its start."""
+        families = text_string_to_metric_families(self.fetch("/metrics"))
+        samples = (sample for family in families for sample in family.samples)
+        return int(sum(sample.value for sample in samples if sample.name == "rlm_operator_reconciles_total"))
