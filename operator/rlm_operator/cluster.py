@@ -120,6 +120,12 @@ class Cluster:
         path = APIS[manifest["kind"]].path(manifest["metadata"]["namespace"])
         return await self._send("POST", path, {"fieldManager": FIELD_MANAGER}, manifest, _JSON)
 
+    async def replace(self, manifest: Manifest) -> Manifest:
+        """The whole object; ConflictError when it is no longer of `metadata.resourceVersion`."""
+        ref = ref_of(manifest)
+        path = APIS[ref.kind].path(ref.namespace, ref.name)
+        return await self._send("PUT", path, {"fieldManager": FIELD_MANAGER}, manifest, _JSON)
+
     async def merge(self, ref: Ref, patch: Manifest) -> Manifest:
         path = APIS[ref.kind].path(ref.namespace, ref.name)
         return await self._send("PATCH", path, {"fieldManager": FIELD_MANAGER}, patch, _MERGE)

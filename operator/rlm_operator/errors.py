@@ -4,6 +4,9 @@
     ├── SpecInvalidError        the custom resource can not be read: fix it, retrying does not help
     ├── ClusterConfigError      no way to reach a Kubernetes API: fix the settings
     ├── OwnerGoneError          the custom resource was deleted or replaced meanwhile: stop, there is nothing to do
+    ├── NotLeaderError          another operator may lead by now: write nothing
+    ├── WorkerEndedError        a worker stopped by itself: end the process, it is started anew
+    ├── WatchEndedError         kopf stopped by itself: likewise
     └── ApiError                the API server said no, or did not answer
         ├── NotFoundError       404: the object, or its kind, is not there
         ├── ConflictError       409: somebody else was first
@@ -30,6 +33,18 @@ class ClusterConfigError(OperatorError):
 
 class OwnerGoneError(OperatorError):
     """The custom resource that is being reconciled is no longer the one that was read."""
+
+
+class NotLeaderError(OperatorError):
+    """A write was held back, because the Lease may be somebody else's."""
+
+
+class WorkerEndedError(OperatorError):
+    """A worker, which should run for ever, ended; the message says which and why."""
+
+
+class WatchEndedError(OperatorError):
+    """A part of kopf ended; the message says which and why. What is left of it may hang."""
 
 
 class ApiError(OperatorError):

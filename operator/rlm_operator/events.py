@@ -1,4 +1,4 @@
-"""Kubernetes Events about custom resources: one for each transition of a condition, for `kubectl describe`."""
+"""Kubernetes Events, for `kubectl describe`: one for each transition of a condition, and for each new leader."""
 
 from __future__ import annotations
 
@@ -35,25 +35,57 @@ class EventRecorder:
             except ApiError as error:
                 _log.warning("event about %s %s not written: %s", about.kind, about.name, error)
 
+    async def record_leader(self, lease: Manifest) -> None:
+        """This operator leads from now on, by this Lease."""
+        now = datetime.datetime.now(datetime.UTC)
+        try:
+            await self._api.create(build_leader_event(lease, self._instance, now))
+        except ApiError as error:
+            _log.warning("event about the new leader not written: %s", error)
+
 
 def build_event(about: Identity, condition: Condition, instance: str, now: datetime.datetime) -> Manifest:
     """Warning for what is bad, Normal for what is good again. `now` is aware."""
+    regarding = {
+        "apiVersion": API_VERSION,
+        "kind": str(about.kind),
+        "namespace": about.namespace,
+        "name": about.name,
+        "uid": about.uid,
+    }
     return {
-        "apiVersion": "events.k8s.io/v1",
-        "kind": "Event",
-        "metadata": {"namespace": about.namespace, "name": f"{about.name}.{secrets.token_hex(8)}"},
-        "eventTime": now.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "reportingController": f"{GROUP}/operator",
-        "reportingInstance": instance[:128],
+        **_build_frame(regarding, instance, now),
         "action": "Reconcile",
         "type": "Normal" if condition.is_good else "Warning",
         "reason": str(condition.reason),
         "note": f"{condition.type}: {condition.message}"[:_LONGEST_NOTE],
-        "regarding": {
-            "apiVersion": API_VERSION,
-            "kind": str(about.kind),
-            "namespace": about.namespace,
-            "name": about.name,
-            "uid": about.uid,
+    }
+
+
+def build_leader_event(lease: Manifest, instance: str, now: datetime.datetime) -> Manifest:
+    """`lease` is as the API server gave it back. `now` is aware."""
+    metadata = lease["metadata"]
+    regarding = {key: metadata[key] for key in ("namespace", "name", "uid")}
+    return {
+        **_build_frame({"apiVersion": lease["apiVersion"], "kind": lease["kind"], **regarding}, instance, now),
+        "action": "LeaderElection",
+        "type": "Normal",
+        "reason": "LeaderElection",
+        "note": f"{lease['spec']['holderIdentity']} became leader",
+    }
+
+
+def _build_frame(regarding: Manifest, instance: str, now: datetime.datetime) -> Manifest:
+    """What all Events have."""
+    return {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {
+            "namespace": regarding["namespace"],
+            "name": f"{regarding['name']}.{secrets.token_hex(8)}",
         },
+        "eventTime": now.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "reportingController": f"{GROUP}/operator",
+        "reportingInstance": instance[:128],
+        "regarding": regarding,
     }

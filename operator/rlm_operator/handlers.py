@@ -2,17 +2,21 @@
 
 Only `on.event` handlers are registered, so kopf writes nothing to any object: no finalizers, no annotations, no events.
 Each handler hands the object to the feed. `process.py` runs the watcher.
+
+kopf ends all its watches when one of them gets an answer such as 400 or 404, and may hang while it does so. So its
+tasks are looked after here: when one ends unasked, `watch` raises at once, and the process is left to end.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import kopf
 
 from rlm_operator.cluster import Cluster
+from rlm_operator.errors import WatchEndedError
 from rlm_operator.feed import Feed
 from rlm_operator.kinds import APIS, RESOURCE_KINDS, WATCHED_CHILD_KINDS
 from rlm_operator.names import FIELD_MANAGER, MANAGED_BY_LABEL
@@ -30,12 +34,13 @@ async def watch(
     stop: asyncio.Event,
     ready: asyncio.Event,
 ) -> None:
-    """Watch custom resources and their children until `stop` is set.
+    """Watch custom resources and their children until `stop` is set. Raises WatchEndedError.
 
-    `ready` is set when the watches begin. Tasks that are to outlive the watcher must be made before: at its end kopf
-    cancels every task that is younger than it.
+    `ready` is set when the watches begin; kopf has installed signal handlers by then. Tasks that are to outlive the
+    watcher must be made before: at its end kopf cancels every task that is younger than it.
     """
-    await kopf.operator(
+    others = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
         registry=_build_registry(cluster, feed, relist),
         settings=_build_settings(),
         standalone=True,
@@ -44,6 +49,16 @@ async def watch(
         stop_flag=stop,
         ready_flag=ready,
     )
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    if not stop.is_set():
+        raise WatchEndedError(_first_end(tasks))
+    await kopf.run_tasks(tasks, ignored=others)
+
+
+def _first_end(tasks: Collection[asyncio.Task[Any]]) -> str:
+    [ended, *_] = [task for task in tasks if task.done()]
+    cause = None if ended.cancelled() else ended.exception()
+    return f"{ended.get_name()}: {cause or 'ended'}"
 
 
 def _build_registry(cluster: Cluster, feed: Feed, relist: Relist) -> kopf.OperatorRegistry:

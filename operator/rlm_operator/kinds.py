@@ -45,6 +45,7 @@ APIS: Final[Mapping[str, Api]] = {
     "HorizontalPodAutoscaler": Api("autoscaling/v2", "horizontalpodautoscalers"),
     "Pod": Api("v1", "pods"),
     "Event": Api("events.k8s.io/v1", "events"),
+    "Lease": Api("coordination.k8s.io/v1", "leases"),
     "ScaledObject": Api("keda.sh/v1alpha1", "scaledobjects"),
     "PodMonitor": Api("monitoring.coreos.com/v1", "podmonitors"),
     "PrometheusRule": Api("monitoring.coreos.com/v1", "prometheusrules"),

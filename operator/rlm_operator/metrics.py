@@ -31,6 +31,11 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
+        self.leader = Gauge(
+            "rlm_operator_leader",
+            "1 while this operator holds the Lease and reconciles, else 0.",
+            registry=self.registry,
+        )
         self.queue_depth = Gauge("rlm_operator_queue_depth", "Resources waiting for a worker.", registry=self.registry)
         self.resources = Gauge("rlm_operator_resources", "Custom resources known.", registry=self.registry)
         self.children = Gauge("rlm_operator_children", "Children known, without Secrets.", registry=self.registry)

@@ -1,6 +1,7 @@
 """The operator as a process: makes every part, starts them in order, and stops them in order.
 
-Order at the end, within seconds of SIGTERM: workers finish what they are at, then the watches end, then the rest.
+Every operator watches; the one that leads also works (`leader.py`). Order at the end, within seconds of SIGTERM:
+workers finish what they are at, the Lease is released, then the watches end, then the rest.
 """
 
 from __future__ import annotations
@@ -8,18 +9,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import signal
 import socket
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from rlm_operator.cache import Cache
 from rlm_operator.cluster import Access, Cluster, open_cluster
 from rlm_operator.errors import ApiError, NotFoundError
 from rlm_operator.events import EventRecorder
 from rlm_operator.feed import Feed
+from rlm_operator.fence import FencedApi
 from rlm_operator.handlers import watch
 from rlm_operator.health import Checks, start_health_server
+from rlm_operator.leader import Leader
+from rlm_operator.lease import Elector, LeaseElector, LeaseTerms, Unopposed
 from rlm_operator.metrics import Metrics
 from rlm_operator.optional_apis import OptionalApis
 from rlm_operator.reconcile import Reconciler
@@ -29,7 +34,6 @@ from rlm_operator.workers import work
 from rlm_operator.workqueue import WorkQueue
 
 _FILL_RETRY_SECONDS: Final = 5
-_DRAIN_SECONDS: Final = 10
 _WATCH_END_SECONDS: Final = 8
 
 _log = logging.getLogger(__name__)
@@ -52,14 +56,16 @@ class _Process:
         self._metrics = metrics
         self._queue = WorkQueue()
         self._feed = Feed(cache, self._queue)
-        metrics.queue_depth.set_function(lambda: len(self._queue))
         metrics.resources.set_function(lambda: len(cache.resources()))
         metrics.children.set_function(lambda: len(cache.children()))
         namespaces = settings.namespace_list
         optional = OptionalApis(cluster, self._feed)
         self._relist = Relist(cluster, self._feed, optional, metrics, namespaces, settings.resync_seconds)
         recorder = EventRecorder(cluster, socket.gethostname())
-        self._reconciler = Reconciler(cluster, cache, self._feed, settings.images, optional, recorder, metrics)
+        elector = _elector(settings, cluster)
+        fenced = FencedApi(cluster, lambda: elector.leads)
+        self._reconciler = Reconciler(fenced, cache, self._feed, settings.images, optional, recorder, metrics)
+        self._leader = Leader(elector, self._queue, cache, recorder, metrics, self._work, settings.workers)
         self._stop = asyncio.Event()
         self._watching = asyncio.Event()
         self._end_watch = asyncio.Event()
@@ -93,14 +99,10 @@ class _Process:
 
     async def _serve(self) -> int:
         # Made before the watcher, which cancels what is younger than itself when it ends.
-        workers = [
-            asyncio.create_task(work(self._queue, self._reconciler, self._metrics), name=f"worker {number}")
-            for number in range(self._settings.workers)
-        ]
+        leader = asyncio.create_task(self._leader.run(), name="leader")
         relist = asyncio.create_task(self._relist.run(), name="relist")
         discovery = asyncio.create_task(self._relist.discover(), name="discovery")
         signals = asyncio.create_task(self._take_signals_back(), name="signals")
-        self._tasks = [*workers, relist, discovery]
         watcher = asyncio.create_task(
             watch(
                 self._cluster,
@@ -112,30 +114,29 @@ class _Process:
             ),
             name="watcher",
         )
-        self._tasks.append(watcher)
+        self._tasks = [leader, relist, discovery, watcher]
         asked = asyncio.create_task(self._stop.wait(), name="stop")
         await asyncio.wait([asked, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
         failed = self._ended()
         for line in failed:
             _log.error("ended by itself: %s", line)
-        await self._drain(workers, [relist, discovery, signals, asked])
+        _log.info("draining")
+        await self._leader.end()
+        ours = (leader, relist, discovery, signals, asked)
+        for task in ours:
+            task.cancel()
+        await asyncio.gather(*ours, return_exceptions=True)
         self._end_watch.set()
         await asyncio.wait([watcher], timeout=_WATCH_END_SECONDS)
-        if not watcher.done():
+        if failed or not watcher.done():
             # kopf can hang at its end after a watch broke; nothing of ours is left to lose.
-            _log.error("the watches do not end; leaving without them")
+            _log.error("leaving without an orderly end of the watches")
             logging.shutdown()
             os._exit(1 if failed else 0)
-        return 1 if failed else 0
+        return 0
 
-    async def _drain(self, workers: list[asyncio.Task[None]], others: list[asyncio.Task[Any]]) -> None:
-        """Workers finish what they are at, within bounds."""
-        _log.info("draining")
-        self._queue.close()
-        await asyncio.wait(workers, timeout=_DRAIN_SECONDS)
-        for task in (*workers, *others):
-            task.cancel()
-        await asyncio.gather(*workers, *others, return_exceptions=True)
+    async def _work(self) -> None:
+        await work(self._queue, self._reconciler, self._metrics)
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -164,3 +165,11 @@ class _Process:
                 cause = "cancelled" if task.cancelled() else task.exception()
                 ended.append(f"{task.get_name()}: {cause or 'returned'}")
         return ended
+
+
+def _elector(settings: Settings, cluster: Cluster) -> Elector:
+    """The pod's name alone would not tell a container that was started anew from the one before."""
+    if not settings.lease_namespace:
+        return Unopposed()
+    identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
+    return LeaseElector(cluster, LeaseTerms(settings.lease_namespace, identity, settings.lease_seconds))

@@ -51,6 +51,14 @@ class Settings(BaseSettings):
     resync_seconds: Annotated[
         float, Field(description="time between full lists, which repair what a watch lost", ge=1, le=3600)
     ] = 120
+    lease_namespace: Annotated[
+        str,
+        Field(description="namespace of the Lease by which several operators choose a leader; empty: without election"),
+    ] = ""
+    lease_seconds: Annotated[
+        int,
+        Field(description="time after which another operator takes over from one that is silent", ge=3, le=600),
+    ] = 15
     metrics_host: Annotated[str, Field(description="address of /healthz, /readyz and /metrics")] = "0.0.0.0"
     metrics_port: Annotated[int, Field(description="port of /healthz, /readyz and /metrics", ge=0, le=65535)] = 8080
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="least severe level")] = "INFO"

@@ -7,6 +7,8 @@ one folder: `pki/`, `log/` (kept for the reader of a failed run) and `etcd/` (re
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -70,17 +72,48 @@ class ControlPlane:
         """kubectl as whoever `kubeconfig` names."""
         return Kubectl(self._binaries.kubectl, kubeconfig, self._folder / "kubectl-cache")
 
-    def service_account_kubeconfig(self, namespace: str, name: str) -> Path:
-        """A kubeconfig with a fresh token (valid for two hours) of an existing ServiceAccount."""
+    def service_account_kubeconfig(self, namespace: str, name: str, *, server: str | None = None) -> Path:
+        """A kubeconfig with a fresh token (valid for two hours) of an existing ServiceAccount.
+
+        `server`: a proxy's URL, instead of the API server's own.
+        """
         token = self.admin.run("create", "token", name, "-n", namespace, "--duration=2h").strip()
-        path = self._folder / f"{namespace}-{name}.conf"
-        return write_kubeconfig(path, self.url, self.authority, token=token)
+        path = self._folder / f"{namespace}-{name}{'-by-proxy' if server else ''}.conf"
+        return write_kubeconfig(path, server or self.url, self.authority, token=token)
 
     def restart_api_server(self) -> None:
         """Kills the API server and starts it again on the same port: every watch is cut. Returns when it is ready."""
-        [api_server] = [process for process in self._processes if process.name == "kube-apiserver"]
+        api_server = self._process("kube-apiserver")
         api_server.restart()
         api_server.wait_until(self._is_api_ready, START_SECONDS, "an answer from /readyz")
+
+    @contextmanager
+    def without_api_server(self) -> Iterator[None]:
+        """Inside the block there is no API server: it was killed, and its port refuses connections."""
+        api_server = self._process("kube-apiserver")
+        api_server.kill()
+        try:
+            yield
+        finally:
+            api_server.restart()
+            api_server.wait_until(self._is_api_ready, START_SECONDS, "an answer from /readyz")
+
+    @contextmanager
+    def frozen_api_server(self) -> Iterator[None]:
+        """Inside the block the API server accepts connections and answers nothing."""
+        api_server = self._process("kube-apiserver")
+        api_server.freeze()
+        try:
+            yield
+        finally:
+            api_server.thaw()
+            api_server.wait_until(self._is_api_ready, START_SECONDS, "an answer from /readyz")
+
+    def restart_etcd(self) -> None:
+        """Kills etcd and starts it again with its data. Returns when the API server is ready again."""
+        etcd = self._process("etcd")
+        etcd.restart()
+        etcd.wait_until(self._is_api_ready, START_SECONDS, "an answer from /readyz")
 
     def stop(self) -> None:
         """Ends the processes, last started first, and removes the data. Calling it again does nothing more."""
@@ -148,6 +181,10 @@ class ControlPlane:
         process = Process(program.name, [program, *flags], self._log / f"{program.name}.log")
         self._processes.append(process)
         return process
+
+    def _process(self, name: str) -> Process:
+        [found] = [process for process in self._processes if process.name == name]
+        return found
 
     def _kubeconfig(self, name: str, client: Certificate) -> Path:
         return write_kubeconfig(self._folder / f"{name}.conf", self.url, self.authority, client=client)

@@ -72,11 +72,15 @@ class Process:
     def stop(self, timeout: float = STOP_SECONDS) -> int:
         """SIGTERM, SIGKILL after `timeout` seconds; returns the exit status. Calling it again does nothing more."""
         if self.returncode is None:
-            self._popen.terminate()
+            self.terminate()
         try:
             return self._popen.wait(timeout)
         except subprocess.TimeoutExpired:
             return self.kill()
+
+    def terminate(self) -> None:
+        """SIGTERM, without waiting."""
+        self._popen.terminate()
 
     def kill(self) -> int:
         """SIGKILL; returns the exit status."""

@@ -16,6 +16,7 @@ from tests.controlplane.eventually import eventually
 from tests.controlplane.fixture import control_plane, pytest_collection_finish
 from tests.operator.integration.installation import Installation, install
 from tests.operator.integration.operator_process import OperatorProcess
+from tests.operator.integration.recoveries import Recoveries
 from tests.operator.integration.tenant import Tenant
 
 __all__ = ["control_plane", "pytest_collection_finish"]
@@ -25,9 +26,26 @@ LAST_MODULE: Final = "test_permissions"
 
 _numbers = itertools.count(1)
 
+RECOVERIES: Final = pytest.StashKey[Recoveries]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[RECOVERIES] = Recoveries()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash[RECOVERIES].lines:
+        terminalreporter.write_line(line)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LAST_MODULE in item.nodeid)
+
+
+@pytest.fixture
+def recoveries(pytestconfig: pytest.Config) -> Recoveries:
+    """Takes times; they are printed at the end of the run."""
+    return pytestconfig.stash[RECOVERIES]
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +66,7 @@ def running_operator(
 ) -> Iterator[OperatorProcess]:
     kubeconfig = control_plane.service_account_kubeconfig(installation.namespace, installation.service_account)
     log = tmp_path_factory.mktemp("operator") / "operator.log"
-    operator = OperatorProcess(kubeconfig, installation.user, log)
+    operator = OperatorProcess(kubeconfig, installation.user, log, installation.namespace)
     operator.start()
     yield operator
     operator.ensure_running()

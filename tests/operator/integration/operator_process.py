@@ -22,9 +22,11 @@ READY_SECONDS: Final = 60.0
 class OperatorProcess:
     """Started and stopped by the tests; `user` is its name in the audit log."""
 
-    def __init__(self, kubeconfig: Path, user: str, log: Path) -> None:
+    def __init__(self, kubeconfig: Path, user: str, log: Path, lease_namespace: str = "") -> None:
+        """Without `lease_namespace` it leads unopposed."""
         self.user = user
         self._kubeconfig = kubeconfig
+        self._lease_namespace = lease_namespace
         self._log = log
         self._port = free_port()
         self._process: Process | None = None
@@ -44,12 +46,18 @@ class OperatorProcess:
 
     def start(self, **further: object) -> None:
         """With `further` options. Returns when it is ready. Raises StartError."""
-        options = {"kubeconfig": self._kubeconfig, "metrics-host": "127.0.0.1", "metrics-port": self._port, **further}
+        options = {
+            "kubeconfig": self._kubeconfig,
+            "lease-namespace": self._lease_namespace,
+            "metrics-host": "127.0.0.1",
+            "metrics-port": self._port,
+            **{name.replace("_", "-"): value for name, value in further.items()},
+        }
         command = [
             sys.executable,
             "-m",
             "rlm_operator",
-            *(f"--{name.replace('_', '-')}={value}" for name, value in options.items()),
+            *(f"--{name}={value}" for name, value in options.items()),
         ]
         self._process = Process("operator", command, self._log)
         self._process.wait_until(self._is_ready, READY_SECONDS, "an answer from /readyz")
@@ -60,6 +68,17 @@ class OperatorProcess:
         status = self._process.stop()
         self._process = None
         return status
+
+    def terminate(self) -> None:
+        """SIGTERM, without waiting; `stop` waits for the end."""
+        assert self._process is not None
+        self._process.terminate()
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is drained or released."""
+        assert self._process is not None
+        self._process.kill()
+        self._process = None
 
     def restart(self) -> int:
         """Stops and starts it; the exit status of the first."""
@@ -83,6 +102,14 @@ class OperatorProcess:
             self.start()
         assert self._process is not None
         assert self._process.returncode is None, f"the operator ended by itself:\n{self._process.log_tail()}"
+
+    @property
+    def leads(self) -> bool:
+        """As its metric says; False while it does not answer."""
+        try:
+            return "rlm_operator_leader 1.0" in self.fetch("/metrics")
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
 
     def fetch(self, path: str) -> str:
         """Body of GET `path` on its metrics port."""
