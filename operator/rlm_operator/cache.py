@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from rlm_operator.kinds import Ref
+from rlm_operator.kinds import Ref, pool_ref_of
 from rlm_operator.live import Live, is_older
 from rlm_operator.resource import Kind, Manifest
 
@@ -21,6 +21,7 @@ class Cache:
         self._children: dict[Ref, Live] = {}
         self._by_owner: defaultdict[str, set[Ref]] = defaultdict(set)
         self._written: dict[Ref, str] = {}
+        self._by_pool: defaultdict[Ref, set[Ref]] = defaultdict(set)
 
     def resource(self, ref: Ref) -> Manifest | None:
         return self._resources.get(ref)
@@ -29,12 +30,9 @@ class Cache:
         """A copy."""
         return dict(self._resources)
 
-    def stacks_in(self, namespace: str) -> list[tuple[Ref, Manifest]]:
-        return [
-            (ref, manifest)
-            for ref, manifest in self._resources.items()
-            if ref.kind == Kind.STACK and ref.namespace == namespace
-        ]
+    def stacks_of(self, pool: Ref) -> list[Manifest]:
+        """Stacks that name this pool, allowed or not, sorted."""
+        return [self._resources[ref] for ref in sorted(self._by_pool.get(pool, ()))]
 
     def put_resource(self, ref: Ref, manifest: Manifest) -> bool:
         """Returns whether this was news."""
@@ -46,11 +44,19 @@ class Cache:
             manifest["metadata"]["resourceVersion"],
         ):
             return False
+        self.drop_resource(ref)
         self._resources[ref] = manifest
+        if ref.kind == Kind.STACK:
+            self._by_pool[pool_ref_of(manifest)].add(ref)
         return True
 
     def drop_resource(self, ref: Ref) -> None:
-        self._resources.pop(ref, None)
+        known = self._resources.pop(ref, None)
+        if known is not None and ref.kind == Kind.STACK:
+            pool = pool_ref_of(known)
+            self._by_pool[pool].discard(ref)
+            if not self._by_pool[pool]:
+                del self._by_pool[pool]
 
     def child(self, ref: Ref) -> Live | None:
         return self._children.get(ref)

@@ -36,6 +36,8 @@ class Reason(StrEnum):
     POOL_READY = "PoolReady"
     POOL_MISSING = "PoolMissing"
     POOL_NOT_READY = "PoolNotReady"
+    POOL_NOT_ALLOWED = "PoolNotAllowed"
+    POOL_NAMESPACE_NOT_SERVED = "PoolNamespaceNotServed"
     PODS_AVAILABLE = "PodsAvailable"
     PODS_UNAVAILABLE = "PodsUnavailable"
     SCALED_TO_ZERO = "ScaledToZero"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rlm_operator.cache import Cache
-from rlm_operator.kinds import RESOURCE_KINDS, Ref, ref_of
+from rlm_operator.kinds import RESOURCE_KINDS, Ref, pool_ref_of, ref_of
 from rlm_operator.live import is_older, observe
 from rlm_operator.resource import Kind, Manifest
 from rlm_operator.workqueue import Urgency, WorkQueue
@@ -26,7 +26,7 @@ class Feed:
     def receive(self, kind: str, manifest: Manifest) -> bool:
         """An object exists in this version. Returns whether that was news."""
         ref = ref_of(manifest, kind)
-        news = False
+        news, before = False, self._cache.resource(ref)
         if kind in RESOURCE_KINDS:
             news = self._cache.put_resource(ref, manifest)
         live = observe(manifest, kind)
@@ -35,6 +35,7 @@ class Feed:
         if news:
             urgency = _urgency(manifest) if kind in RESOURCE_KINDS else Urgency.ROUTINE
             self._enqueue(ref, live.owner.ref if live.owner else None, urgency)
+            self._enqueue_pools(kind, before, manifest)
         return news
 
     def forget(self, kind: str, manifest: Manifest) -> None:
@@ -47,16 +48,18 @@ class Feed:
             self._cache.drop_child(ref)
         owner = observe(manifest, kind).owner
         self._enqueue(ref, owner.ref if owner else None)
+        self._enqueue_pools(kind, manifest, None)
 
     def replace(self, kind: str, namespace: str | None, manifests: list[Manifest], version: str) -> int:
         """A list of all objects of a kind as of `version`. Returns how many changes no watch had told of."""
         missed = sum(self.receive(kind, manifest) for manifest in manifests)
         present = {ref_of(manifest, kind) for manifest in manifests}
         for ref in self._known(kind, namespace, version) - present:
-            child = self._cache.child(ref)
+            child, gone = self._cache.child(ref), self._cache.resource(ref)
             self._cache.drop_resource(ref)
             self._cache.drop_child(ref)
             self._enqueue(ref, child.owner.ref if child and child.owner else None)
+            self._enqueue_pools(kind, gone, None)
             missed += 1
         return missed
 
@@ -93,17 +96,25 @@ class Feed:
             self._queue.add(owner)
 
     def _enqueue_stacks(self, ref: Ref) -> None:
-        """Of a pool: the stacks that run their code in it."""
+        """Of a pool: the stacks that name it, of all namespaces."""
         if ref.kind == Kind.POOL:
-            for stack, manifest in self._cache.stacks_in(ref.namespace):
-                if _pool_name(manifest) == ref.name:
-                    self._queue.add(stack)
+            for stack in self._cache.stacks_of(ref):
+                self._queue.add(ref_of(stack, Kind.STACK))
 
+    def enqueue_pool(self, pool: Ref) -> None:
+        """A stack of this pool has something new for it, such as a key."""
+        if self._cache.resource(pool) is not None:
+            self._queue.add(pool)
 
-def _pool_name(stack: Mapping[str, Any]) -> str:
-    """As `Stack.pool_name`, for a spec that may not be valid."""
-    reference = (stack.get("spec") or {}).get("sandboxPoolRef") or {}
-    return str(reference.get("name") or stack["metadata"]["name"])
+    def _enqueue_pools(self, kind: str, before: Manifest | None, now: Manifest | None) -> None:
+        """Of a stack that came, went, was replaced or moved: the pools that give it a key or took it away."""
+        if kind != Kind.STACK:
+            return
+        known = {(each["metadata"]["uid"], pool_ref_of(each)) for each in (before, now) if each is not None}
+        if len(known) == 1 and before is not None and now is not None:
+            return
+        for _, pool in known:
+            self.enqueue_pool(pool)
 
 
 def _urgency(resource: Mapping[str, Any]) -> Urgency:

@@ -36,12 +36,19 @@ class LiveScale:
 
 
 @dataclass(frozen=True)
+class PoolTerms:
+    """What a stack must know of the pool that it refers to. `key_secret`: the user's, None for one made by us."""
+
+    key_secret: str | None = None
+
+
+@dataclass(frozen=True)
 class Inputs:
-    """`pool_key_secret`: of a pool that a stack refers to, when that pool names one. `live`: None before creation.
+    """`pool`: of a stack that refers to one, once that pool can be read. `live`: None before creation.
     `served`: those of kinds.OPTIONAL_CHILD_KINDS that the API server has."""
 
     images: Images
-    pool_key_secret: str | None = None
+    pool: PoolTerms | None = None
     live: LiveScale | None = None
     served: frozenset[str] = frozenset()
 

@@ -87,6 +87,14 @@ class Ref(NamedTuple):
         return f"{self.kind}/{self.name}"
 
 
+def pool_ref_of(stack: Mapping[str, Any]) -> Ref:
+    """The pool of a stack, as `Stack.pool_name` and `Stack.pool_namespace`, for a spec that may not be valid."""
+    metadata = stack["metadata"]
+    reference = (stack.get("spec") or {}).get("sandboxPoolRef") or {}
+    namespace, name = reference.get("namespace") or metadata["namespace"], reference.get("name") or metadata["name"]
+    return Ref(Kind.POOL, str(namespace), str(name))
+
+
 def ref_of(manifest: Mapping[str, Any], kind: str | None = None) -> Ref:
     """`kind` is for items of a list, which name none."""
     metadata = manifest["metadata"]

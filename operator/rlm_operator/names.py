@@ -29,6 +29,9 @@ METRICS_PORT: Final = 9090
 API_KEY: Final = "api-key"
 """Entry of a key Secret that stacks and users read."""
 
+CALLER_PREFIX: Final = "rlmstack."
+"""Of entries of a pool's key Secret that the operator adds and removes; others are the user's."""
+
 INFERENCE: Final = "inference"
 SANDBOX: Final = "sandbox"
 
@@ -66,6 +69,16 @@ def stack_key_secret(stack: str) -> str:
 def pool_key_secret(pool: str) -> str:
     """Secret that the operator makes for callers of a pool."""
     return f"{pool}-wasm-keys"
+
+
+def stack_sandbox_key_secret(stack: str) -> str:
+    """Secret with a stack's own key of its pool."""
+    return f"{stack}-rlm-sandbox-key"
+
+
+def caller_entry(namespace: str, stack: str) -> str:
+    """Entry of a pool's key Secret that holds a stack's key; also the caller's name in the sandbox's audit log."""
+    return f"{CALLER_PREFIX}{namespace}.{stack}"
 
 
 def stack_url(stack: str, namespace: str, port: int) -> str:

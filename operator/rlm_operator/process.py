@@ -64,7 +64,9 @@ class _Process:
         recorder = EventRecorder(cluster, socket.gethostname())
         elector = _elector(settings, cluster)
         fenced = FencedApi(cluster, lambda: elector.leads)
-        self._reconciler = Reconciler(fenced, cache, self._feed, settings.images, optional, recorder, metrics)
+        self._reconciler = Reconciler(
+            fenced, cache, self._feed, settings.images, optional, recorder, metrics, namespaces
+        )
         self._leader = Leader(elector, self._queue, cache, recorder, metrics, self._work, settings.workers)
         self._stop = asyncio.Event()
         self._watching = asyncio.Event()

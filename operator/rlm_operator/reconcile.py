@@ -14,22 +14,24 @@ from typing import Any, Final
 from rlm_operator.api import KubernetesApi
 from rlm_operator.cache import Cache
 from rlm_operator.checklist.cached import assess_cached
-from rlm_operator.children import Children, Synced
+from rlm_operator.children import Children
 from rlm_operator.conditions import Condition, build_conditions, find_transitions, is_same_status
 from rlm_operator.errors import ConflictError, NotFoundError, OwnerGoneError, SpecInvalidError
 from rlm_operator.events import EventRecorder
 from rlm_operator.feed import Feed
-from rlm_operator.inputs import Images, Inputs
+from rlm_operator.inputs import Images, Inputs, PoolTerms
 from rlm_operator.kinds import Ref
 from rlm_operator.live import Live
 from rlm_operator.metrics import Metrics
 from rlm_operator.names import API_VERSION
 from rlm_operator.objects.owner import plane_of
 from rlm_operator.optional_apis import OptionalApis
-from rlm_operator.render import render, sandbox_key_secret
+from rlm_operator.ownership import Guard
+from rlm_operator.render import render, sandbox_key_secret, terms_for, terms_of
 from rlm_operator.resource import Identity, Kind, Manifest, Pool, Resource, Stack, identify, parse_resource
 from rlm_operator.secret_needs import SecretNeed, SecretProblem, find_problem, secret_needs
-from rlm_operator.status import Observation, assess, assess_invalid, build_status
+from rlm_operator.status import Observation, Refusal, assess, assess_invalid, build_status
+from rlm_operator.trust.credentials import Credentials, Settled
 
 _POLL_SECONDS: Final = 60.0
 """How often the Secrets of a resource are looked at: they are not watched."""
@@ -56,6 +58,7 @@ class Reconciler:
         optional: OptionalApis,
         recorder: EventRecorder,
         metrics: Metrics,
+        namespaces: Sequence[str] = (),
     ) -> None:
         self._api = api
         self._cache = cache
@@ -64,7 +67,9 @@ class Reconciler:
         self._optional = optional
         self._recorder = recorder
         self._metrics = metrics
+        self._namespaces = namespaces
         self._children = Children(api, cache, metrics)
+        self._credentials = Credentials(api, cache, feed, metrics)
 
     async def reconcile(self, key: Ref) -> Outcome:
         """Raises UnavailableError when the API server does not answer; the caller tries again later."""
@@ -85,24 +90,26 @@ class Reconciler:
             await self._report_invalid(manifest, str(error), previous)
             return Outcome()
         needs = self._secret_needs(resource)
-        mounted = {need.name for need in needs}
-        synced = await self._children.sync(resource.identity, render(resource, self._inputs(resource)), mounted)
-        problems = await self._secret_problems(resource.identity.namespace, needs, synced)
-        observation = self._observe(resource, synced, problems)
+        guard, wanted = Guard(self._api, resource.identity), render(resource, self._inputs(resource))
+        settled = await self._credentials.settle(resource, guard, wanted)
+        refusals = [*settled.refusals, *await self._children.sync(guard, wanted)]
+        await self._credentials.retire(guard, {need.name for need in needs})
+        problems = await self._secret_problems(resource.identity.namespace, needs, settled)
+        observation = self._observe(resource, refusals, problems)
         conditions = assess(resource, observation)
         status = build_status(resource, observation, conditions, previous, _now())
         await self._report(resource.identity, conditions, status, previous)
-        return Outcome(_POLL_MISSING_SECONDS if problems else _POLL_SECONDS, refused=bool(synced.refusals))
+        return Outcome(_POLL_MISSING_SECONDS if problems else _POLL_SECONDS, refused=bool(refusals))
 
     def _inputs(self, resource: Resource) -> Inputs:
         return Inputs(
             images=self._images,
-            pool_key_secret=self._pool_key_secret(resource) if isinstance(resource, Stack) else None,
+            pool=self._pool_terms(resource) if isinstance(resource, Stack) else None,
             live=deployment.scale if (deployment := self._own(resource, "Deployment")) else None,
             served=self._optional.served,
         )
 
-    def _pool_key_secret(self, stack: Stack) -> str | None:
+    def _pool_terms(self, stack: Stack) -> PoolTerms | None:
         """None while the pool does not exist, or can not be read."""
         manifest = self._pool(stack)
         if manifest is None:
@@ -111,10 +118,10 @@ class Reconciler:
             pool = parse_resource(manifest)
         except SpecInvalidError:
             return None
-        return pool.key_secret if isinstance(pool, Pool) else None
+        return terms_of(pool.spec) if isinstance(pool, Pool) else None
 
     def _pool(self, stack: Stack) -> Manifest | None:
-        return self._cache.resource(Ref(Kind.POOL, stack.identity.namespace, stack.pool_name))
+        return self._cache.resource(Ref(Kind.POOL, stack.pool_namespace, stack.pool_name))
 
     def _own(self, resource: Resource, kind: str) -> Live | None:
         """The resource's own workload object of a kind, if it exists."""
@@ -125,15 +132,15 @@ class Reconciler:
     def _secret_needs(self, resource: Resource) -> list[SecretNeed]:
         pool_secret = ""
         if isinstance(resource, Stack):
-            pool_secret = sandbox_key_secret(resource, self._pool_key_secret(resource))
+            pool_secret = sandbox_key_secret(resource, terms_for(resource, self._pool_terms(resource)))
         return secret_needs(resource, pool_secret)
 
     async def _secret_problems(
-        self, namespace: str, needs: Sequence[SecretNeed], synced: Synced
+        self, namespace: str, needs: Sequence[SecretNeed], settled: Settled
     ) -> list[SecretProblem]:
         problems = []
         for need in needs:
-            secret = synced.secrets.get(need.name) or await self._fetch_secret(namespace, need.name)
+            secret = settled.secrets.get(need.name) or await self._fetch_secret(namespace, need.name)
             problem = find_problem(need, secret, namespace)
             if problem is not None:
                 problems.append(problem)
@@ -145,16 +152,19 @@ class Reconciler:
         except NotFoundError:
             return None
 
-    def _observe(self, resource: Resource, synced: Synced, problems: Sequence[SecretProblem]) -> Observation:
+    def _observe(
+        self, resource: Resource, refusals: Sequence[Refusal], problems: Sequence[SecretProblem]
+    ) -> Observation:
         pool = self._pool(resource) if isinstance(resource, Stack) else None
         return Observation(
             deployment=self._own(resource, "Deployment"),
             autoscaler=self._own(resource, "HorizontalPodAutoscaler"),
             secret_problems=problems,
-            refusals=synced.refusals,
+            refusals=refusals,
             pool=pool,
             served=self._optional.served,
             checklist=assess_cached(self._cache, resource, pool),
+            namespaces=self._namespaces,
         )
 
     async def _report_invalid(self, manifest: Manifest, message: str, previous: Mapping[str, Any]) -> None:

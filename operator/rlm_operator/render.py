@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rlm_operator.egress_targets import egress_targets
-from rlm_operator.inputs import Images, Inputs
-from rlm_operator.names import pool_key_secret
+from rlm_operator.inputs import Images, Inputs, PoolTerms
+from rlm_operator.names import pool_key_secret, stack_key_secret, stack_sandbox_key_secret
 from rlm_operator.objects.autoscaler import build_autoscaler
 from rlm_operator.objects.config_map import build_config_map, inference_settings, sandbox_settings
 from rlm_operator.objects.deployment import build_deployment, replicas_to_apply
@@ -19,13 +19,15 @@ from rlm_operator.objects.inference import build_inference_workspace
 from rlm_operator.objects.network_policy import build_inference_policy, build_sandbox_policy
 from rlm_operator.objects.owner import Plane, build_owned, plane_of
 from rlm_operator.objects.pod import build_pod_template
+from rlm_operator.objects.pool_peers import build_sandbox_peer
 from rlm_operator.objects.sandbox import build_sandbox_workspace
 from rlm_operator.objects.sandbox_pool import build_sandbox_pool
-from rlm_operator.objects.secret import build_generated_secret, generated_secret_name
+from rlm_operator.objects.secret import build_generated_secret
 from rlm_operator.objects.service import build_endpoint_service, build_pool_pods_service, build_pool_service
 from rlm_operator.objects.service_account import build_service_account
 from rlm_operator.objects.tools import build_tools_config_map
-from rlm_operator.resource import Manifest, Pool, Resource, Stack, key_secret_of, parse_resource
+from rlm_operator.resource import Manifest, Pool, Resource, Stack, parse_resource
+from rlm_operator.spec.pool import SandboxPoolSpec
 from rlm_operator.spec.workload import Workload
 
 
@@ -48,8 +50,8 @@ def render_all(resources: Iterable[Resource], images: Images) -> list[Manifest]:
     for resource in resources:
         inputs = Inputs(images=images)
         if isinstance(resource, Stack):
-            pool = pools.get((resource.identity.namespace, resource.pool_name))
-            inputs = Inputs(images=images, pool_key_secret=pool.key_secret if pool else None)
+            pool = pools.get((resource.pool_namespace, resource.pool_name))
+            inputs = Inputs(images=images, pool=terms_of(pool.spec) if pool else None)
         children = render(resource, inputs)
         manifests += children
         owned = [parse_resource(child) for child in children if child["kind"] == "SandboxPool"]
@@ -57,12 +59,22 @@ def render_all(resources: Iterable[Resource], images: Images) -> list[Manifest]:
     return manifests
 
 
-def sandbox_key_secret(stack: Stack, referenced: str | None) -> str:
-    """Secret with the pool's key: of the stack's own pool, or of the one it refers to (`referenced`, if known)."""
+def terms_of(pool: SandboxPoolSpec) -> PoolTerms:
+    """What the stacks that use this pool must know of it."""
+    return PoolTerms(key_secret=pool.auth.secret_ref.name if pool.auth.secret_ref else None)
+
+
+def terms_for(stack: Stack, referenced: PoolTerms | None) -> PoolTerms:
+    """Of the stack's own pool, else of the one it refers to, else those of a pool with all defaults."""
     owned = stack.spec.owned_pool
-    if owned is not None:
-        return key_secret_of(stack.pool_name, owned)
-    return referenced or pool_key_secret(stack.pool_name)
+    return terms_of(owned) if owned is not None else referenced or PoolTerms()
+
+
+def sandbox_key_secret(stack: Stack, terms: PoolTerms) -> str:
+    """Secret in the stack's namespace with its key of the pool: the user's own, where pods can mount it."""
+    if terms.key_secret is not None and stack.pool_namespace == stack.identity.namespace:
+        return terms.key_secret
+    return stack_sandbox_key_secret(stack.identity.name)
 
 
 def _stack_children(plane: Plane, stack: Stack, inputs: Inputs) -> list[Manifest]:
@@ -71,15 +83,16 @@ def _stack_children(plane: Plane, stack: Stack, inputs: Inputs) -> list[Manifest
     if spec.tools.functions:
         children.append(build_tools_config_map(plane, spec.tools))
     if spec.inference.auth.mode == "APIKey" and spec.inference.auth.secret_ref is None:
-        children.append(build_generated_secret(plane, generated_secret_name(stack.identity)))
+        children.append(build_generated_secret(plane, stack_key_secret(stack.identity.name)))
+    terms = terms_for(stack, inputs.pool)
+    if terms.key_secret is None:
+        children.append(build_generated_secret(plane, stack_sandbox_key_secret(stack.identity.name)))
     if spec.network_policy.management == "Managed":
         endpoints = [target.endpoint for target in egress_targets(stack)]
-        children.append(build_inference_policy(plane, spec, stack.pool_name, endpoints))
+        children.append(build_inference_policy(plane, spec, _sandbox_peer(stack), endpoints))
     if spec.owned_pool is not None:
         children.append(build_sandbox_pool(plane, spec.owned_pool))
-    workspace = build_inference_workspace(
-        plane, stack, inputs.images.inference, sandbox_key_secret(stack, inputs.pool_key_secret)
-    )
+    workspace = build_inference_workspace(plane, stack, inputs.images.inference, sandbox_key_secret(stack, terms))
     children += [
         build_endpoint_service(plane, spec.inference.service),
         build_deployment(plane, build_pod_template(plane, workspace), replicas_to_apply(spec.inference, inputs.live)),
@@ -87,14 +100,18 @@ def _stack_children(plane: Plane, stack: Stack, inputs: Inputs) -> list[Manifest
     return children + _availability(plane, spec.inference)
 
 
+def _sandbox_peer(stack: Stack) -> Manifest:
+    return build_sandbox_peer(stack.pool_name, stack.pool_namespace, stack.identity.namespace)
+
+
 def _pool_children(plane: Plane, pool: Pool, inputs: Inputs) -> list[Manifest]:
     spec = pool.spec
     children = [build_service_account(plane), build_config_map(plane, sandbox_settings(spec))]
     if spec.auth.secret_ref is None:
-        children.append(build_generated_secret(plane, generated_secret_name(pool.identity)))
+        children.append(build_generated_secret(plane, pool_key_secret(pool.identity.name)))
     workspace = build_sandbox_workspace(plane, pool, inputs.images.for_guest(spec.image))
     children += [
-        build_sandbox_policy(plane, spec.clients),
+        build_sandbox_policy(plane, spec.clients, spec.allowed_namespaces),
         build_pool_service(plane),
         build_pool_pods_service(plane),
         build_deployment(plane, build_pod_template(plane, workspace), replicas_to_apply(spec, inputs.live)),

@@ -56,6 +56,12 @@ class Stack:
         reference = self.spec.sandbox_pool_ref
         return self.identity.name if reference is None else reference.name
 
+    @property
+    def pool_namespace(self) -> str:
+        """Where that pool is."""
+        reference = self.spec.sandbox_pool_ref
+        return (reference.namespace if reference else None) or self.identity.namespace
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -67,16 +73,11 @@ class Pool:
     @property
     def key_secret(self) -> str:
         """Secret with the keys of this pool's callers."""
-        return key_secret_of(self.identity.name, self.spec)
+        reference = self.spec.auth.secret_ref
+        return pool_key_secret(self.identity.name) if reference is None else reference.name
 
 
 Resource = Stack | Pool
-
-
-def key_secret_of(pool: str, spec: SandboxPoolSpec) -> str:
-    """Secret with the keys of a pool's callers: the one that its spec names, else the generated one."""
-    reference = spec.auth.secret_ref
-    return pool_key_secret(pool) if reference is None else reference.name
 
 
 def is_resource(manifest: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlm_operator.conditions import Reason
-from rlm_operator.names import API_KEY, pool_key_secret, stack_key_secret
+from rlm_operator.names import API_KEY, stack_key_secret, stack_sandbox_key_secret
 from rlm_operator.objects.inference import user_key_secret
 from rlm_operator.resource import Pool, Resource, Stack
 from rlm_operator.spec.tools import Tools
@@ -34,7 +34,7 @@ class SecretProblem:
 
 
 def secret_needs(resource: Resource, sandbox_secret: str) -> list[SecretNeed]:
-    """`sandbox_secret`: of a stack, the Secret with its pool's key."""
+    """`sandbox_secret`: of a stack, the Secret with its key of the pool."""
     match resource:
         case Stack():
             return _stack_needs(resource, sandbox_secret)
@@ -83,7 +83,7 @@ def _stack_needs(stack: Stack, sandbox_secret: str) -> list[SecretNeed]:
     if spec.sub_model and (key := spec.sub_model.api_key_secret_ref):
         needs.append(SecretNeed(key.name, key.key, "API key of the sub model"))
     needs += _tool_needs(spec.tools)
-    generated = sandbox_secret == pool_key_secret(stack.pool_name)
+    generated = sandbox_secret == stack_sandbox_key_secret(stack.identity.name)
     needs.append(SecretNeed(sandbox_secret, API_KEY, "key of the sandbox pool", generated))
     return needs
 

@@ -15,6 +15,7 @@ from rlm_operator.kinds import Ref
 from rlm_operator.live import Live
 from rlm_operator.names import pool_url, stack_url
 from rlm_operator.objects.owner import plane_of
+from rlm_operator.pool_gate import pool_condition
 from rlm_operator.resource import Manifest, Pool, Resource, Stack
 from rlm_operator.rollout import Rollout, autoscaler_condition, rollout_conditions
 from rlm_operator.secret_needs import SecretProblem
@@ -32,7 +33,7 @@ class Refusal:
 @dataclass(frozen=True)
 class Observation:
     """What the cluster shows after a reconcile. `pool` is None when a stack's pool does not exist. `served`: those of
-    kinds.OPTIONAL_CHILD_KINDS that the API server has."""
+    kinds.OPTIONAL_CHILD_KINDS that the API server has. `namespaces`: those that the operator serves; empty: all."""
 
     deployment: Live | None
     autoscaler: Live | None
@@ -41,6 +42,7 @@ class Observation:
     pool: Mapping[str, Any] | None
     served: frozenset[str] = frozenset()
     checklist: Sequence[Check] = ()
+    namespaces: Sequence[str] = ()
 
 
 def refusal_of(ref: Ref, error: ApiError) -> Refusal:
@@ -56,7 +58,7 @@ def assess(resource: Resource, observation: Observation) -> list[Condition]:
     gates = [_degraded(observation.refusals), _secrets_ready(observation.secret_problems)]
     further: list[Condition] = []
     if isinstance(resource, Stack):
-        gates.append(_pool_ready(resource, observation.pool))
+        gates.append(pool_condition(resource, observation.pool, observation.namespaces))
         further.append(_network_isolated(resource))
     workload = resource.spec.inference if isinstance(resource, Stack) else resource.spec
     if workload.autoscaling is not None:
@@ -121,25 +123,6 @@ def _secrets_ready(problems: Sequence[SecretProblem]) -> Condition:
         return Condition(ConditionType.SECRETS_READY, True, Reason.SECRETS_FOUND, "All Secrets that pods mount exist.")
     words = "; ".join(problem.message for problem in problems)
     return Condition(ConditionType.SECRETS_READY, False, problems[0].reason, words)
-
-
-def _pool_ready(stack: Stack, pool: Mapping[str, Any] | None) -> Condition:
-    kind = ConditionType.SANDBOX_POOL_READY
-    name, namespace = stack.pool_name, stack.identity.namespace
-    if pool is None:
-        words = f'SandboxPool "{name}" does not exist in namespace "{namespace}": ' + (
-            "create it, or name another in sandboxPoolRef"
-            if stack.spec.sandbox_pool_ref
-            else "the operator is about to make it"
-        )
-        return Condition(kind, False, Reason.POOL_MISSING, words)
-    for condition in (pool.get("status") or {}).get("conditions") or ():
-        if condition["type"] == ConditionType.READY and condition["status"] == "True":
-            return Condition(kind, True, Reason.POOL_READY, f'SandboxPool "{name}" is ready.')
-        if condition["type"] == ConditionType.READY:
-            words = f'SandboxPool "{name}" is not ready: {condition["message"]}'
-            return Condition(kind, False, Reason.POOL_NOT_READY, words)
-    return Condition(kind, False, Reason.POOL_NOT_READY, f'SandboxPool "{name}" has no status yet: wait a moment')
 
 
 def _network_isolated(stack: Stack) -> Condition:

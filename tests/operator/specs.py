@@ -56,6 +56,7 @@ def _manifest(kind: str, name: str, uid: str, spec: Manifest) -> Manifest:
 
 
 names = st.from_regex(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", fullmatch=True)
+namespaces = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
 secret_names = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,20}[a-z0-9])?", fullmatch=True)
 model_names = st.from_regex(r"[a-z][-a-z0-9/.:]{0,30}", fullmatch=True)
 urls = st.sampled_from(
@@ -121,11 +122,14 @@ pool_specs = st.builds(
         ),
         resources=resources,
         clients=st.lists(st.builds(lambda s: {"podSelector": s}, selectors), max_size=3),
+        allowedNamespaces=st.lists(namespaces, max_size=3, unique=True),
         auth=optional(secretRef=st.builds(lambda name: {"name": name}, secret_names)),
         logging=logging,
     ),
     workloads(),
 )
+
+pool_refs = st.builds(lambda name, parts: {"name": name, **parts}, names, optional(namespace=namespaces))
 
 sub_models = st.one_of(
     st.builds(lambda name: {"name": name}, model_names),
@@ -182,7 +186,7 @@ def stack_specs(draw: st.DrawFn) -> Manifest:
         spec["subModel"] = draw(sub_models)
     where = draw(st.sampled_from(["sandbox", "sandboxPoolRef", ""]))
     if where:
-        spec[where] = draw(pool_specs) if where == "sandbox" else {"name": draw(names)}
+        spec[where] = draw(pool_specs) if where == "sandbox" else draw(pool_refs)
     return spec
 
 

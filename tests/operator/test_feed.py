@@ -139,3 +139,29 @@ async def test_a_list_of_one_namespace_says_nothing_of_others(world: World) -> N
 async def test_a_vanished_resource_is_forgotten(world: World) -> None:
     world.feed.replace("RLMStack", None, [], version="100")
     assert world.cache.resource(STACK) is None
+
+
+async def test_a_stack_that_comes_moves_or_goes_queues_its_pools_also_of_another_namespace(world: World) -> None:
+    pools = {name: custom_resource("SandboxPool", name) for name in ("one", "two")}
+    pools["two"]["metadata"]["namespace"] = "platform"
+    one, two = (Ref("SandboxPool", pool["metadata"]["namespace"], name) for name, pool in pools.items())
+    for pool in pools.values():
+        world.feed.receive("SandboxPool", pool)
+    await world.queued()
+    user = Ref("RLMStack", "team", "user")
+
+    def moved(version: int, **reference: str) -> Manifest:
+        return custom_resource("RLMStack", "user", version, spec={"sandboxPoolRef": reference})
+
+    world.feed.receive("RLMStack", moved(1, name="one"))
+    assert await world.queued() == {user, one}
+    world.feed.receive("RLMStack", moved(2, name="one"))
+    assert await world.queued() == {user}
+    world.feed.receive("RLMStack", moved(3, name="two", namespace="platform"))
+    assert await world.queued() == {user, one, two}
+    world.feed.receive(
+        "SandboxPool", {**pools["two"], "metadata": {**pools["two"]["metadata"], "resourceVersion": "9"}}
+    )
+    assert await world.queued() == {user, two}
+    world.feed.replace("RLMStack", None, [], "10")
+    assert {user, two} <= await world.queued()

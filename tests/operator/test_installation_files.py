@@ -30,4 +30,4 @@ def test_the_role_names_every_kind_that_the_operator_handles_and_no_wildcard() -
 def test_the_role_can_not_look_around_among_secrets() -> None:
     [role] = load(CONFIG / "rbac" / "cluster-role.yaml")
     [rule] = [rule for rule in role["rules"] if "secrets" in rule["resources"]]
-    assert rule == {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create", "delete"]}
+    assert rule == {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create", "patch", "delete"]}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rlm_operator.inputs import Inputs, LiveScale, choose_images
+from rlm_operator.inputs import Inputs, LiveScale, PoolTerms, choose_images
 from rlm_operator.names import HASH_ANNOTATION
 from rlm_operator.render import render, render_all
 from rlm_operator.resource import Manifest, Resource
@@ -76,8 +76,8 @@ def test_a_reference_to_a_pool_in_the_same_files_uses_that_pools_secret() -> Non
 
 def test_a_referenced_pools_key_comes_from_the_secret_that_was_found() -> None:
     stack = build_stack(sandboxPoolRef={"name": "shared"})
-    assert secret_of_volume(stack, "sandbox-key")["secretName"] == "shared-wasm-keys"
-    found = Inputs(images=IMAGES, pool_key_secret="wasm-secrets")
+    assert secret_of_volume(stack, "sandbox-key")["secretName"] == "demo-rlm-sandbox-key"
+    found = Inputs(images=IMAGES, pool=PoolTerms(key_secret="wasm-secrets"))
     assert secret_of_volume(stack, "sandbox-key", found)["secretName"] == "wasm-secrets"
 
 
@@ -102,11 +102,12 @@ def test_keys_are_mounted_as_files_and_named_by_variables() -> None:
     }
 
 
-def test_an_open_endpoint_mounts_no_user_keys_and_makes_no_secret() -> None:
+def test_an_open_endpoint_mounts_no_user_keys_and_makes_no_secret_for_them() -> None:
     stack = build_stack(inference={"auth": {"mode": "Disabled"}})
     assert secret_of_volume(stack, "api-keys") is None
     assert "RLM_API_KEYS_DIR" not in plain_env(stack)
-    assert not [child for child in render(stack, INPUTS) if child["kind"] == "Secret"]
+    secrets = [child["metadata"]["name"] for child in render(stack, INPUTS) if child["kind"] == "Secret"]
+    assert secrets == ["demo-rlm-sandbox-key"]
 
 
 def test_settings_reach_the_config_map_under_their_keys() -> None:

@@ -40,15 +40,15 @@ def test_a_stack_needs_its_users_its_models_and_its_pools_keys() -> None:
 
 
 def test_secrets_that_the_operator_makes_are_marked_so() -> None:
-    needs = secret_needs(build_stack(), "demo-wasm-keys")
-    assert [need.name for need in needs if need.made_by_operator] == ["demo-rlm-keys", "demo-wasm-keys"]
+    needs = secret_needs(build_stack(), "demo-rlm-sandbox-key")
+    assert [need.name for need in needs if need.made_by_operator] == ["demo-rlm-keys", "demo-rlm-sandbox-key"]
     [need] = secret_needs(build_pool("shared"), "")
     assert need.made_by_operator
 
 
 def test_an_open_endpoint_needs_no_user_keys() -> None:
-    needs = secret_needs(build_stack(inference={"auth": {"mode": "Disabled"}}), "demo-wasm-keys")
-    assert [need.name for need in needs] == ["demo-wasm-keys"]
+    needs = secret_needs(build_stack(inference={"auth": {"mode": "Disabled"}}), "demo-rlm-sandbox-key")
+    assert [need.name for need in needs] == ["demo-rlm-sandbox-key"]
 
 
 def test_the_secret_header_of_a_tool_is_needed_and_told_by_the_tools_name() -> None:
@@ -92,5 +92,5 @@ def test_a_generated_secret_names_the_entries_to_fill_and_only_it_does() -> None
     assert {child["kind"]: generated_keys(child) for child in children if generated_keys(child)} == {
         "Secret": ["api-key"]
     }
-    filled = build_filled_secret(one(children, "Secret"), {"api-key": "k"})
+    filled = build_filled_secret(one(children, "Secret", "demo-rlm-keys"), {"api-key": "k"})
     assert base64.b64decode(filled["data"]["api-key"]) == b"k"

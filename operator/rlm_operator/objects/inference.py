@@ -27,7 +27,7 @@ _MOUNTS = {
 
 
 def build_inference_workspace(plane: Plane, stack: Stack, image: str, sandbox_secret: str) -> Workspace:
-    """`sandbox_secret`: the Secret with the pool's key."""
+    """`sandbox_secret`: the Secret with the stack's key of its pool."""
     settings = inference_settings(stack.spec)
     secrets = _secret_volumes(stack, sandbox_secret)
     tools = stack.spec.tools
@@ -78,7 +78,7 @@ def _addresses(stack: Stack) -> list[Manifest]:
         "RLM_HOST": "0.0.0.0",
         "RLM_PORT": str(API_PORT),
         "RLM_METRICS_PORT": str(METRICS_PORT),
-        "WASM_SERVICE_URL": pool_pods_url(stack.pool_name, stack.identity.namespace),
+        "WASM_SERVICE_URL": pool_pods_url(stack.pool_name, stack.pool_namespace),
     }
     return [{"name": name, "value": value} for name, value in values.items()]
 

@@ -11,8 +11,9 @@ from ipaddress import IPv4Address
 from typing import Final
 
 from rlm_operator.endpoint import Address, Endpoint, External, InCluster
-from rlm_operator.names import API_PORT, INFERENCE, NETWORK_LABEL, POOL_LABEL, pool_workload
+from rlm_operator.names import API_PORT, NETWORK_LABEL
 from rlm_operator.objects.owner import Plane, build_metadata
+from rlm_operator.objects.pool_peers import build_stack_peers
 from rlm_operator.resource import Manifest
 from rlm_operator.spec.network import Destination, EgressRule, Peer
 from rlm_operator.spec.stack import RLMStackSpec
@@ -36,20 +37,18 @@ _NODE_LOCAL_DNS: Final = "169.254.20.10/32"
 """Address of the node-local DNS cache, where a cluster has one."""
 
 
-def build_sandbox_policy(plane: Plane, clients: Sequence[Peer]) -> Manifest:
+def build_sandbox_policy(plane: Plane, clients: Sequence[Peer], allowed_namespaces: Sequence[str] = ()) -> Manifest:
     """In: inference pods of stacks that use this pool, and `clients`, on the API port. Out: nothing, DNS included."""
-    stacks: Manifest = {
-        "podSelector": {"matchLabels": {"app.kubernetes.io/component": INFERENCE, POOL_LABEL: plane.instance}}
-    }
-    callers = [stacks, *(_plain(client) for client in clients)]
+    callers = [*build_stack_peers(plane, allowed_namespaces), *(_plain(client) for client in clients)]
     return _policy(plane, ingress=[{"from": callers, "ports": [_tcp(API_PORT)]}], egress=[])
 
 
-def build_inference_policy(plane: Plane, spec: RLMStackSpec, pool: str, endpoints: list[Endpoint]) -> Manifest:
+def build_inference_policy(
+    plane: Plane, spec: RLMStackSpec, sandboxes: Manifest, endpoints: list[Endpoint]
+) -> Manifest:
     """In: the namespace, or everyone when the Service is exposed. Out: DNS, the pool and the models."""
     exposed = spec.inference.service.type != "ClusterIP"
     callers: Manifest = {} if exposed else {"from": [{"podSelector": {}}]}
-    sandboxes = {"podSelector": {"matchLabels": {NETWORK_LABEL: pool_workload(pool)}}}
     rules = spec.network_policy.egress.rules
     models = [_written(rule) for rule in rules] if rules else _derived(endpoints)
     return _policy(

@@ -11,27 +11,33 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from rlm_operator.names import API_KEY, GENERATED_ANNOTATION, pool_key_secret, stack_key_secret
+from rlm_operator.names import (
+    API_KEY,
+    GENERATED_ANNOTATION,
+    pool_key_secret,
+    stack_key_secret,
+    stack_sandbox_key_secret,
+)
 from rlm_operator.objects.owner import Plane, build_metadata
 from rlm_operator.resource import Identity, Kind, Manifest
 
 
-def generated_secret_name(identity: Identity) -> str:
-    """Name of the Secret that the operator makes for a resource whose spec names none."""
+def generated_secret_names(identity: Identity) -> list[str]:
+    """Names of the Secrets that the operator may make for a resource: where the spec names none of the user's."""
     if identity.kind is Kind.STACK:
-        return stack_key_secret(identity.name)
-    return pool_key_secret(identity.name)
+        return [stack_key_secret(identity.name), stack_sandbox_key_secret(identity.name)]
+    return [pool_key_secret(identity.name)]
+
+
+def build_secret(plane: Plane, name: str, kind: str = "Opaque") -> Manifest:
+    """A Secret without data."""
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": build_metadata(plane, name), "type": kind}
 
 
 def build_generated_secret(plane: Plane, name: str) -> Manifest:
     """A Secret whose entry `api-key` is to be filled with a random key."""
-    metadata = build_metadata(plane, name)
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {**metadata, "annotations": {GENERATED_ANNOTATION: API_KEY}},
-        "type": "Opaque",
-    }
+    secret = build_secret(plane, name)
+    return {**secret, "metadata": {**secret["metadata"], "annotations": {GENERATED_ANNOTATION: API_KEY}}}
 
 
 def generated_keys(secret: Mapping[str, Any]) -> list[str]:

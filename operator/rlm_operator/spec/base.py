@@ -121,6 +121,7 @@ SecretName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0
 SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 ModelName = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\s,]+$")]
 ResourceName = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$")]
+NamespaceName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 
 
 class SecretRef(SpecModel):

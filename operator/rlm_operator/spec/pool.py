@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from rlm_operator.spec.base import BearerAuth, Duration, Quantity, SpecModel
+from rlm_operator.spec.base import BearerAuth, Duration, NamespaceName, Quantity, SpecModel
 from rlm_operator.spec.network import Peer
 from rlm_operator.spec.scheduling import Scheduling
 from rlm_operator.spec.workload import Autoscaling, LogSettings, Workload
@@ -78,6 +78,7 @@ class SandboxPoolSpec(Workload):
     sessions: Sessions = Sessions()
     scheduling: Scheduling = Scheduling()
     clients: Annotated[tuple[Peer, ...], Field(max_length=32)] = ()
+    allowed_namespaces: Annotated[tuple[NamespaceName, ...], Field(max_length=64)] = ()
     auth: BearerAuth = BearerAuth()
     logging: LogSettings = LogSettings()
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from rlm_operator.spec.base import (
     Duration,
     ModelName,
+    NamespaceName,
     ResourceName,
     SecretKeyRef,
     SecretRef,
@@ -130,9 +131,10 @@ class Inference(Workload):
 
 
 class SandboxPoolRef(SpecModel):
-    """A SandboxPool of the same namespace."""
+    """A SandboxPool, of the same namespace unless it says another, whose pool must allow it."""
 
     name: ResourceName
+    namespace: NamespaceName | None = None
 
 
 class RLMStackSpec(SpecModel):

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from rlm_operator.errors import SpecInvalidError
 from rlm_operator.inputs import choose_images
+from rlm_operator.names import caller_entry
 from rlm_operator.objects.inference import user_key_secret
-from rlm_operator.render import render_all, sandbox_key_secret
-from rlm_operator.resource import Kind, Manifest, Pool, Stack, is_resource, parse_resource
+from rlm_operator.render import render_all, sandbox_key_secret, terms_of
+from rlm_operator.resource import Identity, Kind, Manifest, Pool, Stack, is_resource, parse_resource
 from rlmctl.errors import InputError
 from rlmctl.local.model_choice import ModelChoice, apply_choice, choose_model
 from rlmctl.local.processes import (
@@ -64,13 +65,16 @@ def _plan(documents: Sequence[Manifest], environment: Mapping[str, str], folder:
     stack = parse_resource(apply_choice(choice, document, store, environment, stand_in_url))
     if not isinstance(stack, Stack):
         raise InputError(f"{stack.identity.name} is not an RLMStack")
-    pool = _referenced_pool(stack, documents)
+    pool = _pool_of(stack, documents)
     user_secret = user_key_secret(stack)
-    sandbox_secret = sandbox_key_secret(stack, pool.key_secret if pool else None)
-    for name in filter(None, (user_secret, sandbox_secret)):
+    sandbox_secret = sandbox_key_secret(stack, terms_of(pool.spec))
+    for name in filter(None, (user_secret, pool.key_secret, sandbox_secret)):
         store.generate(name)
+    if sandbox_secret != pool.key_secret:
+        entry = caller_entry(stack.identity.namespace, stack.identity.name)
+        store.put(pool.key_secret, entry, store.first_key(sandbox_secret))
 
-    manifests = render_all([stack, *([pool] if pool else [])], choose_images())
+    manifests = render_all([stack, *([pool] if stack.spec.sandbox_pool_ref else [])], choose_images())
     containers = find_containers(manifests)
     neighbourhood = Neighbourhood(manifests, containers)
     essentials = select_essentials(environment)
@@ -86,7 +90,7 @@ def _plan(documents: Sequence[Manifest], environment: Mapping[str, str], folder:
         endpoint=urls["inference"],
         api_key=store.first_key(user_secret) if user_secret else None,
         sandbox_url=urls["sandbox"],
-        sandbox_key=store.first_key(sandbox_secret),
+        sandbox_key=store.first_key(pool.key_secret),
         model_url=stack.spec.model.base_url,
         pids={},
     )
@@ -106,16 +110,18 @@ def _only_stack(documents: Sequence[Manifest]) -> Manifest:
     return stacks[0]
 
 
-def _referenced_pool(stack: Stack, documents: Sequence[Manifest]) -> Pool | None:
-    """The pool of the files that the stack refers to; None when it brings its own."""
-    if stack.spec.sandbox_pool_ref is None:
-        return None
+def _pool_of(stack: Stack, documents: Sequence[Manifest]) -> Pool:
+    """The stack's own pool, or the one of the files that it refers to."""
+    owned, name = stack.spec.owned_pool, stack.pool_name
+    if owned is not None:
+        return Pool(Identity(Kind.POOL, stack.identity.namespace, name), owned)
     for document in documents:
         if is_resource(document) and document["kind"] == Kind.POOL:
             pool = parse_resource(document)
-            if isinstance(pool, Pool) and pool.identity.name == stack.pool_name:
+            found = (pool.identity.namespace, pool.identity.name)
+            if isinstance(pool, Pool) and found == (stack.pool_namespace, name):
                 return pool
-    raise InputError(f"the stack refers to SandboxPool {stack.pool_name}, which is not in the files: add its file (-f)")
+    raise InputError(f"the stack refers to SandboxPool {name}, which is not in the files: add its file (-f)")
 
 
 def _write_volumes(container: LocalContainer, volumes: Volumes, folder: Path) -> dict[str, Path]:

@@ -15,6 +15,7 @@ QUICKSTART_STACK: set[Child] = {
     ("ServiceAccount", "demo-rlm"),
     ("ConfigMap", "demo-rlm"),
     ("Secret", "demo-rlm-keys"),
+    ("Secret", "demo-rlm-sandbox-key"),
     ("NetworkPolicy", "demo-rlm"),
     ("Service", "demo"),
     ("Deployment", "demo-rlm"),
@@ -65,7 +66,7 @@ def test_the_quickstarts_inference_pods_get_their_settings_and_keys(quickstart: 
     variables = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert deployment["replicas"] == 2
     assert container["command"] == ["python", "-m", "runtime.inference"]
-    assert mounted == {"demo-rlm-keys", "llm-secrets", "demo-wasm-keys"}
+    assert mounted == {"demo-rlm-keys", "llm-secrets", "demo-rlm-sandbox-key"}
     assert variables["WASM_SERVICE_URL"].startswith("http://demo-wasm-pods.")
     assert not [name for name, value in variables.items() if value and "sk-test" in value]
 
@@ -160,5 +161,7 @@ def test_the_shared_pool_sample_gives_two_stacks_one_pool(tenant: Tenant) -> Non
 def test_a_stack_without_keys_mounts_none(tenant: Tenant) -> None:
     tenant.apply(build_stack("open", tenant.namespace, {"inference": {"auth": {"mode": "Disabled"}}}))
     pod = tenant.expect("deployment", "open-rlm")["spec"]["template"]["spec"]
-    assert {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume} == {"open-wasm-keys"}
+    assert {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume} == {
+        "open-rlm-sandbox-key"
+    }
     assert tenant.get("secret", "open-rlm-keys") is None

@@ -88,9 +88,10 @@ def test_keys_are_files_and_stand_in_no_environment_or_argument(tmp_path: Path) 
     env = inference.environment
     assert Path(env["RLM_MODEL_API_KEY_FILE"]).read_text() == "llm-key"
     assert sorted(file.name for file in Path(env["RLM_API_KEYS_DIR"]).iterdir()) == ["alice", "bob"]
-    assert Path(env["WASM_API_KEY_FILE"]).read_text() == plan.info.sandbox_key
-    of_sandbox = [file.read_text() for file in Path(sandbox.environment["SANDBOX_API_KEYS_DIR"]).iterdir()]
-    assert of_sandbox == [plan.info.sandbox_key]
+    accepted = Path(sandbox.environment["SANDBOX_API_KEYS_DIR"])
+    of_sandbox = {file.name: file.read_text() for file in accepted.iterdir()}
+    of_stack = Path(env["WASM_API_KEY_FILE"]).read_text()
+    assert of_sandbox == {"api-key": plan.info.sandbox_key, "rlmstack.default.answers": of_stack}
     assert plan.info.api_key == "alice-key"
 
 

@@ -1,0 +1,78 @@
+"""Reads and writes of single Secrets, with the rules that hold for all that the operator makes.
+
+They are read by name, created rather than applied (of two operators at once one would otherwise overwrite the other's
+key), and changed only as of the version that was read. No message holds what is in them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+
+from rlm_operator.api import KubernetesApi
+from rlm_operator.errors import ConflictError, NotFoundError
+from rlm_operator.kinds import Ref, ref_of
+from rlm_operator.live import observe
+from rlm_operator.metrics import Metrics
+from rlm_operator.objects.secret import build_filled_secret, generated_keys
+from rlm_operator.ownership import Guard, check_owner, is_owned_by
+from rlm_operator.resource import Identity, Manifest
+
+
+class SecretDoor:
+    """Every method raises ApiError."""
+
+    def __init__(self, api: KubernetesApi, metrics: Metrics) -> None:
+        self._api = api
+        self._metrics = metrics
+
+    async def fetch(self, namespace: str, name: str) -> Manifest | None:
+        """None when it does not exist."""
+        try:
+            return await self._api.fetch(Ref("Secret", namespace, name))
+        except NotFoundError:
+            return None
+
+    async def fetch_owned(self, namespace: str, name: str, owner: Identity) -> Manifest | None:
+        """None when it does not exist, is going, or belongs to somebody else."""
+        found = await self.fetch(namespace, name)
+        if found is None or not is_owned_by(observe(found), owner) or "deletionTimestamp" in found["metadata"]:
+            return None
+        return found
+
+    async def generate(self, guard: Guard, child: Manifest) -> tuple[Manifest, bool]:
+        """A Secret with random keys, and whether it is new; one that exists is never touched, so no key is rotated.
+
+        Raises NameTakenError when somebody else has one of that name.
+        """
+        ref = ref_of(child)
+        found = await self.fetch(ref.namespace, ref.name)
+        if found is None:
+            filled = build_filled_secret(child, {key: secrets.token_urlsafe(32) for key in generated_keys(child)})
+            return await self.create(guard, filled), True
+        check_owner(guard.owner, observe(found))
+        return found, False
+
+    async def create(self, guard: Guard, secret: Manifest) -> Manifest:
+        """ConflictError when it exists."""
+        await guard.check()
+        created = await self._api.create(secret)
+        self._metrics.writes.labels("Secret").inc()
+        return created
+
+    async def change(self, guard: Guard, found: Manifest, data: Mapping[str, str | None]) -> Manifest:
+        """Entries in base64; None removes one. ConflictError when somebody changed it since it was read."""
+        await guard.check()
+        version = found["metadata"]["resourceVersion"]
+        patch = {"metadata": {"resourceVersion": version}, "data": dict(data)}
+        changed = await self._api.merge(ref_of(found, "Secret"), patch)
+        self._metrics.writes.labels("Secret").inc()
+        return changed
+
+    async def delete(self, guard: Guard, found: Manifest) -> None:
+        await guard.check()
+        try:
+            await self._api.delete(ref_of(found, "Secret"), found["metadata"]["uid"])
+            self._metrics.writes.labels("Secret").inc()
+        except (NotFoundError, ConflictError):
+            pass  # Gone, or replaced by somebody else's: either way not ours to delete any more.
