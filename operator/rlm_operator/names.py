@@ -61,6 +61,11 @@ def pool_pods_service(pool: str) -> str:
     return f"{pool}-wasm-pods"
 
 
+def stack_pods_service(stack: str) -> str:
+    """Headless Service of a stack: one address per pod, also of those that are not ready."""
+    return f"{stack}-rlm-pods"
+
+
 def stack_key_secret(stack: str) -> str:
     """Secret that the operator makes for callers of a stack."""
     return f"{stack}-rlm-keys"
@@ -85,6 +90,11 @@ def stack_url(stack: str, namespace: str, port: int) -> str:
     """Address of a stack's endpoint within the cluster."""
     host = f"http://{stack}.{namespace}.svc"
     return host if port == 80 else f"{host}:{port}"
+
+
+def stack_pods_url(stack: str, namespace: str) -> str:
+    """Address of a stack for its own pods, which find each other by it."""
+    return f"http://{stack_pods_service(stack)}.{namespace}.svc:{API_PORT}"
 
 
 def pool_url(pool: str, namespace: str) -> str:

@@ -23,7 +23,12 @@ from rlm_operator.objects.pool_peers import build_sandbox_peer
 from rlm_operator.objects.sandbox import build_sandbox_workspace
 from rlm_operator.objects.sandbox_pool import build_sandbox_pool
 from rlm_operator.objects.secret import build_generated_secret
-from rlm_operator.objects.service import build_endpoint_service, build_pool_pods_service, build_pool_service
+from rlm_operator.objects.service import (
+    build_endpoint_service,
+    build_pool_pods_service,
+    build_pool_service,
+    build_stack_pods_service,
+)
 from rlm_operator.objects.service_account import build_service_account
 from rlm_operator.objects.tools import build_tools_config_map
 from rlm_operator.resource import Manifest, Pool, Resource, Stack, parse_resource
@@ -95,6 +100,7 @@ def _stack_children(plane: Plane, stack: Stack, inputs: Inputs) -> list[Manifest
     workspace = build_inference_workspace(plane, stack, inputs.images.inference, sandbox_key_secret(stack, terms))
     children += [
         build_endpoint_service(plane, spec.inference.service),
+        build_stack_pods_service(plane),
         build_deployment(plane, build_pod_template(plane, workspace), replicas_to_apply(spec.inference, inputs.live)),
     ]
     return children + _availability(plane, spec.inference)

@@ -22,9 +22,17 @@ from runtime.inference.files_api import FilesApi
 from runtime.inference.hosting import Hosting
 from runtime.inference.intake import INTAKE, Intake
 from runtime.inference.models_api import ModelsApi
+from runtime.inference.peers.conversations import RESPONSE_PATH, Conversations
+from runtime.inference.peers.directory import IDENTITY_PATH, open_directory
+from runtime.inference.peers.forwarding import Forwarding
+from runtime.inference.peers.pages import Pages
+from runtime.inference.peers.peer_api import PeerApi
+from runtime.inference.peers.shelf import Shelf
+from runtime.inference.peers.twins import TWIN_PATH, TWINS, Twins
 from runtime.inference.presence import Presence
 from runtime.inference.records_api import RecordsApi
 from runtime.inference.replies import Pace
+from runtime.inference.response_book import ResponseBook
 from runtime.inference.responses_api import ResponsesApi
 from runtime.inference.run_archive import RunArchive
 from runtime.inference.run_catalog import RunCatalog
@@ -65,6 +73,7 @@ def build_server(
     notes = CancelNotes(storage, presence, hosting)
     catalog = RunCatalog(hosting, archive, notes)
     viewer = ViewerPage()
+    directory = open_directory(settings, storage.token, engine.metrics)
     app = web.Application(
         middlewares=[
             request_id_middleware,
@@ -76,33 +85,42 @@ def build_server(
         ]
     )
     app.cleanup_ctx.extend([presence.while_serving, notes.while_serving])
+    app.cleanup_ctx.extend([directory.http.while_serving, directory.while_serving])
+    app[TWINS] = Twins(directory, hosting)
     app[INTAKE] = Intake(settings.max_body_bytes, pace.silence)
     app.on_response_prepare.extend([set_request_id, set_rate_headers])
     stored_files = FileStore(storage, settings.storage_max_bytes, limits, engine.audit)
-    chat, runs = ChatApi(settings, hosting, stored_files, pace), RunsApi(settings, hosting, stored_files, pace)
-    records = RecordsApi(catalog, settings.admins, pace)
-    files = FilesApi(stored_files, settings.max_body_bytes)
-    responses = ResponsesApi(settings, hosting, catalog, stored_files, pace)
+    shelf, pages, book = Shelf(stored_files, directory), Pages(directory), ResponseBook(catalog)
+    chat, runs = ChatApi(settings, hosting, shelf, pace), RunsApi(settings, hosting, shelf, pace)
+    records = RecordsApi(catalog, pages, settings.admins, pace)
+    files = FilesApi(stored_files, pages, settings.max_body_bytes)
+    responses = ResponsesApi(settings, hosting, catalog, book, shelf, Conversations(directory), pace)
+    among_replicas = PeerApi(storage.token, hosting, book)
+    forwarding = Forwarding(directory)
+    at_owner, at_twin = forwarding.at_owner, forwarding.at_twin
     models = ModelsApi(settings.served_model)
     for path in sorted(viewer.paths):
         app.router.add_get(path, viewer.get)
-    app.router.add_post("/rlm/v1/runs", runs.post_runs)
+    app.router.add_post("/rlm/v1/runs", at_twin(runs.post_runs))
     app.router.add_get("/rlm/v1/runs", records.get_runs)
-    app.router.add_get("/rlm/v1/runs/{id}", records.get_run)
-    app.router.add_get("/rlm/v1/runs/{id}/events", records.get_events)
-    app.router.add_post("/rlm/v1/runs/{id}/cancel", records.post_cancel)
+    app.router.add_get("/rlm/v1/runs/{id}", at_owner(records.get_run))
+    app.router.add_get("/rlm/v1/runs/{id}/events", at_owner(records.get_events))
+    app.router.add_post("/rlm/v1/runs/{id}/cancel", at_owner(records.post_cancel))
+    app.router.add_get(IDENTITY_PATH, among_replicas.get_identity)
+    app.router.add_get(TWIN_PATH, among_replicas.get_twin)
+    app.router.add_get(f"{RESPONSE_PATH}{{id}}", among_replicas.get_response)
     for base in BASE_PATHS:
-        app.router.add_post(f"{base}/chat/completions", chat.post_chat_completions)
-        app.router.add_post(f"{base}/responses", responses.post_responses)
-        app.router.add_get(f"{base}/responses/{{id}}", responses.get_response)
-        app.router.add_delete(f"{base}/responses/{{id}}", responses.delete_response)
-        app.router.add_post(f"{base}/responses/{{id}}/cancel", responses.post_cancel)
-        app.router.add_get(f"{base}/responses/{{id}}/input_items", responses.get_input_items)
+        app.router.add_post(f"{base}/chat/completions", at_twin(chat.post_chat_completions))
+        app.router.add_post(f"{base}/responses", at_twin(responses.post_responses))
+        app.router.add_get(f"{base}/responses/{{id}}", at_owner(responses.get_response))
+        app.router.add_delete(f"{base}/responses/{{id}}", at_owner(responses.delete_response))
+        app.router.add_post(f"{base}/responses/{{id}}/cancel", at_owner(responses.post_cancel))
+        app.router.add_get(f"{base}/responses/{{id}}/input_items", at_owner(responses.get_input_items))
         app.router.add_post(f"{base}/files", files.post_files)
         app.router.add_get(f"{base}/files", files.get_files)
-        app.router.add_get(f"{base}/files/{{id}}", files.get_file)
-        app.router.add_delete(f"{base}/files/{{id}}", files.delete_file)
-        app.router.add_get(f"{base}/files/{{id}}/content", files.get_file_content)
+        app.router.add_get(f"{base}/files/{{id}}", at_owner(files.get_file))
+        app.router.add_delete(f"{base}/files/{{id}}", at_owner(files.delete_file))
+        app.router.add_get(f"{base}/files/{{id}}/content", at_owner(files.get_file_content))
         app.router.add_get(f"{base}/models", models.get_models)
         app.router.add_get(f"{base}/models/{{id:.+}}", models.get_model)
 

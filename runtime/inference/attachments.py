@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 
 from runtime.inference.errors import InvalidRequestError, TooLargeError
-from runtime.inference.file_store import FileStore
+from runtime.inference.peers.shelf import CallersShelf
 from runtime.inference.question import ContentKey, Context, Document, DocumentsContext, JsonContext, TextContext
 
 
@@ -38,10 +38,10 @@ class Attached:
                 return None
 
 
-async def read_attachments(files: FileStore, owner: str, file_ids: list[str], limit: int) -> Attached:
+async def read_attachments(files: CallersShelf, file_ids: list[str], limit: int) -> Attached:
     """Raises FileNotFoundHereError, InvalidRequestError for what is no text, TooLargeError above `limit` bytes
     together."""
-    stored = [await files.find(owner, file_id) for file_id in dict.fromkeys(file_ids)]
+    stored = [await files.find(file_id) for file_id in dict.fromkeys(file_ids)]
     if sum(each.bytes for each in stored) > limit:
         raise TooLargeError(
             f"the files are larger than {limit:,} bytes together; name fewer, or raise RLM_MAX_BODY_BYTES"
@@ -49,15 +49,15 @@ async def read_attachments(files: FileStore, owner: str, file_ids: list[str], li
     found: dict[str, Document] = {}
     for each in stored:
         if (text := files.texts.get(each.id)) is None:
-            text = await _read_text(files, owner, each.id)
+            text = await _read_text(files, each.id)
             files.texts.keep(each.id, text)
         found[each.id] = Document(path=each.filename, text=text)
     return Attached(found, {each.id: each.sha256 for each in stored})
 
 
-async def _read_text(files: FileStore, owner: str, file_id: str) -> str:
+async def _read_text(files: CallersShelf, file_id: str) -> str:
     content = bytearray()
-    async for chunk in files.content(owner, file_id):
+    async for chunk in files.content(file_id):
         content += chunk
     try:
         return await asyncio.to_thread(content.decode, "utf-8-sig")

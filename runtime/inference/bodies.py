@@ -20,8 +20,9 @@ from runtime.inference.attachments import Attached, read_attachments
 from runtime.inference.encodings import check_ratio
 from runtime.inference.envelope import KEY_NAME, invalid_body
 from runtime.inference.errors import TooLargeError
-from runtime.inference.file_store import FileStore
 from runtime.inference.intake import INTAKE, Share
+from runtime.inference.peers.shelf import Shelf
+from runtime.inference.peers.twins import TWINS
 from runtime.inference.question import Question
 
 RequestT = TypeVar("RequestT", bound=QuestionRequest)
@@ -44,19 +45,23 @@ async def receive(
     request: web.Request,
     limit: int,
     model: type[RequestT],
-    files: FileStore,
+    files: Shelf,
     complete: Callable[[RequestT], Awaitable[RequestT]] = as_it_is,
 ) -> Parsed[RequestT]:
     """`complete` adds what the body only refers to.
 
     Raises TooLargeError above `limit` bytes (after decompression), InvalidRequestError for what is no `model`,
     FileNotFoundHereError for files that the caller does not have, BusyError while others send too
-    much, SlowBodyError."""
+    much, SlowBodyError; HeldElsewhereError where another replica has the run that the request repeats."""
     owner = request[KEY_NAME]
     with request.app[INTAKE].share() as share:
-        asked, digest = await asyncio.to_thread(_parse, await _read(request, limit, share), model)
+        body = await _read(request, limit, share)
+        digest = await asyncio.to_thread(_digest, body)
+        await request.app[TWINS].look(request, digest, body)
+        asked = await asyncio.to_thread(_parse, body, model)
+        del body
         asked = await complete(asked)
-        attached = await read_attachments(files, owner, asked.file_ids(), limit)
+        attached = await read_attachments(files.seen_by(request), asked.file_ids(), limit)
         return Parsed(asked.without_texts(), await asyncio.to_thread(_take_question, asked, attached, owner), digest)
 
 
@@ -71,9 +76,13 @@ async def _read(request: web.Request, limit: int, share: Share) -> bytearray:
     return body
 
 
-def _parse(body: bytearray, model: type[RequestT]) -> tuple[RequestT, str]:
+def _digest(body: bytearray) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+def _parse(body: bytearray, model: type[RequestT]) -> RequestT:
     try:
-        return model.read(body), hashlib.sha256(body).hexdigest()
+        return model.read(body)
     except ValidationError as error:
         raise invalid_body(error) from error
 

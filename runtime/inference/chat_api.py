@@ -19,10 +19,10 @@ from runtime.inference.chat_request import ChatRequest
 from runtime.inference.envelope import ErrorDetail, ErrorEnvelope, caller_of
 from runtime.inference.errors import ModelNotFoundError
 from runtime.inference.events import RunCompleted, RunFailed, StopReason
-from runtime.inference.file_store import FileStore
 from runtime.inference.hosting import Hosting
 from runtime.inference.joining import start_or_join
 from runtime.inference.options import apply_options
+from runtime.inference.peers.shelf import Shelf
 from runtime.inference.progress import describe_progress
 from runtime.inference.prompts import CHARACTERS_PER_TOKEN
 from runtime.inference.replies import Pace, follow, open_stream, reply_when_done
@@ -49,7 +49,7 @@ class RunSummary(BaseModel):
 
 
 class ChatApi:
-    def __init__(self, settings: InferenceSettings, hosting: Hosting, files: FileStore, pace: Pace) -> None:
+    def __init__(self, settings: InferenceSettings, hosting: Hosting, files: Shelf, pace: Pace) -> None:
         self._settings = settings
         self._hosting = hosting
         self._files = files

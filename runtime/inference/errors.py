@@ -30,11 +30,13 @@
     │   │   └── SandboxRefusedError  it said no for another reason; `refusal` says which
     │   └── ModelError               502 model_error
     ├── StorageUnavailableError      503 storage_unavailable
+    ├── OwnerUnreachableError        503 owner_unreachable: another replica has it, and does not answer
+    │   └── OwnerGoneError           nothing listens there any more; told as 404 owner_lost
     ├── BusyError                    503 busy: too many large requests are being read
     └── DrainingError                503 draining
 
 Foreign errors become these at one seam each: `llm.py` for the openai SDK, `sandbox_http.py` for the sandbox,
-`storage.py` for obstore, `envelope.py` for aiohttp's own.
+`storage.py` for obstore, `peers/peer_http.py` for other replicas, `envelope.py` for aiohttp's own.
 """
 
 from __future__ import annotations
@@ -185,6 +187,16 @@ class StorageUnavailableError(InferenceError):
     status = 503
     code = "storage_unavailable"
     retry_after = 5
+
+
+class OwnerUnreachableError(InferenceError):
+    status = 503
+    code = "owner_unreachable"
+    retry_after = 2
+
+
+class OwnerGoneError(OwnerUnreachableError):
+    pass
 
 
 class RunError(InferenceError):

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Final, Literal
 
 from aiohttp import BodyPartReader, web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from runtime.inference.encodings import check_ratio
-from runtime.inference.envelope import KEY_NAME, invalid_body
+from runtime.inference.envelope import KEY_NAME
 from runtime.inference.errors import InvalidRequestError, StorageUnavailableError, TooLargeError
 from runtime.inference.file_store import FileStore, StoredFile
 from runtime.inference.intake import INTAKE
-from runtime.inference.storage import CHUNK_BYTES
+from runtime.inference.list_page import Listed, ListPage
+from runtime.inference.peers.pages import Pages
+from runtime.inference.queries import parse_query
+from runtime.inference.storage import CHUNK_BYTES, storage_of
 
 _FIELD_BYTES: Final = 1024
 _NAME_CHARACTERS: Final = 255
@@ -32,10 +35,9 @@ class ListQuery(BaseModel):
     purpose: str | None = None
 
 
-class FileReply(BaseModel):
+class FileReply(Listed):
     """OpenAI's file object; `sha256` is ours."""
 
-    id: str
     object: Literal["file"] = "file"
     bytes: int
     created_at: int
@@ -55,8 +57,9 @@ class _Upload:
 
 
 class FilesApi:
-    def __init__(self, files: FileStore, max_file_bytes: int) -> None:
+    def __init__(self, files: FileStore, pages: Pages, max_file_bytes: int) -> None:
         self._files = files
+        self._pages = pages
         self._max_file_bytes = max_file_bytes
         self._spooled = 0  # bytes of the uploads in progress, together at most one file of the largest size
 
@@ -74,32 +77,41 @@ class FilesApi:
         return web.json_response(text=_reply(stored).model_dump_json())
 
     async def get_files(self, request: web.Request) -> web.Response:
-        try:
-            query = ListQuery.model_validate(dict(request.query))
-        except ValidationError as error:
-            raise invalid_body(error) from error
-        ids = await self._files.ids(request[KEY_NAME])
+        query = parse_query(request, ListQuery)
+        newest_first = query.order == "desc"
+        own = await self._page(request[KEY_NAME], query)
+        gathered = await self._pages.gather(request, own, ListPage[FileReply], query.limit, newest_first=newest_first)
+        page = gathered.page
+        return web.json_response(
+            {
+                "object": "list",
+                "data": [each.model_dump() for each in page.data],
+                "first_id": page.data[0].id if page.data else None,
+                "last_id": page.data[-1].id if page.data else None,
+                "has_more": page.has_more,
+                **gathered.note,
+            }
+        )
+
+    async def _page(self, owner: str, query: ListQuery) -> ListPage[FileReply]:
+        """`after` marks a place in time: it may be another replica's, or gone."""
+        ids = await self._files.ids(owner)
+        after = query.after
+        if after is not None and storage_of(after) is None:
+            ids = []
+        elif after is not None:
+            ids = [file_id for file_id in ids if (file_id > after if query.order == "asc" else file_id < after)]
         if query.order == "desc":
             ids.reverse()
-        if query.after is not None:
-            ids = ids[ids.index(query.after) + 1 :] if query.after in ids else []
         page: list[FileReply] = []
         left = iter(ids)
         for file_id in left:
-            stored = await self._files.find(request[KEY_NAME], file_id)
+            stored = await self._files.find(owner, file_id)
             if query.purpose in {None, stored.purpose}:
                 page.append(_reply(stored))
             if len(page) == query.limit:
                 break
-        return web.json_response(
-            {
-                "object": "list",
-                "data": [each.model_dump() for each in page],
-                "first_id": page[0].id if page else None,
-                "last_id": page[-1].id if page else None,
-                "has_more": next(left, None) is not None,
-            }
-        )
+        return ListPage(data=page, has_more=next(left, None) is not None)
 
     async def get_file(self, request: web.Request) -> web.Response:
         stored = await self._files.find(request[KEY_NAME], request.match_info["id"])

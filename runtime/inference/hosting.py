@@ -88,14 +88,18 @@ class Hosting:
         handle.task.add_done_callback(lambda _: loop.call_later(HELD, forget))
 
     def join(self, identity: RequestIdentity) -> RunHandle | None:
-        """The run that this request repeats. One that was given up or failed is not joined: a repeat tries anew."""
+        """The run that this request repeats, to attend it."""
+        handle = self.joinable(identity)
+        if handle is not None:
+            self._engine.audit.run_joined(identity.key_name, handle.id)
+        return handle
+
+    def joinable(self, identity: RequestIdentity) -> RunHandle | None:
+        """One that was given up or failed is not joined: a repeat tries anew."""
         handle = self._joinable.get(identity)
         if handle is None or handle.task.cancelled() or handle.task.cancelling():
             return None
-        if handle.task.done() and handle.task.exception() is not None:
-            return None
-        self._engine.audit.run_joined(identity.key_name, handle.id)
-        return handle
+        return None if handle.task.done() and handle.task.exception() is not None else handle
 
     async def drain(self, seconds: float) -> None:
         """No new runs; those under way get `seconds` to finish, then they are cancelled. What ended is stored."""

@@ -6,6 +6,8 @@ do not are two runs. Runs are shared only under the same API key and the same bo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from aiohttp import web
 
 from runtime.inference.admission import IS_RETRY
@@ -16,6 +18,38 @@ from runtime.inference.question import Question
 from runtime.inference.run_handle import NOTHING, Origin, RunHandle
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """What tells that a request repeats another: equal bodies have one digest; `idempotency_key` and `is_retry` are
+    what it says of itself."""
+
+    key_name: str
+    path: str
+    digest: str
+    idempotency_key: str | None
+    is_retry: bool
+
+    @classmethod
+    def of(cls, request: web.Request, digest: str) -> Repeat:
+        given = request.headers.get(IDEMPOTENCY_HEADER) or None
+        return cls(request[KEY_NAME], request.path, digest, given, request[IS_RETRY])
+
+    @property
+    def by_body(self) -> RequestIdentity:
+        return RequestIdentity(self.key_name, f"{self.path} {self.digest}")
+
+    @property
+    def by_key(self) -> RequestIdentity | None:
+        if self.idempotency_key is None:
+            return None
+        return RequestIdentity(self.key_name, f"{self.path} {self.digest} {self.idempotency_key}")
+
+    @property
+    def joins(self) -> list[RequestIdentity]:
+        """Any of these is the same request; none: it does not say that it is a repeat."""
+        return [identity for identity in (self.by_key, self.by_body if self.is_retry else None) if identity]
 
 
 def start_or_join(
@@ -30,13 +64,10 @@ def start_or_join(
 
     Raises DrainingError when a new run would be needed and none are begun any more.
     """
-    by_body = RequestIdentity(request[KEY_NAME], f"{request.path} {digest}")
-    given = request.headers.get(IDEMPOTENCY_HEADER)
-    by_key = RequestIdentity(request[KEY_NAME], f"{request.path} {digest} {given}") if given else None
-    joinable = [by_key, by_body if request[IS_RETRY] else None]
-    handle = next((run for identity in joinable if identity and (run := hosting.join(identity))), None)
+    repeat = Repeat.of(request, digest)
+    handle = next((run for identity in repeat.joins if (run := hosting.join(identity))), None)
     if handle is None:
         handle = hosting.start(question, limits, caller_of(request), origin)
-        for identity in filter(None, [by_key, by_body]):
+        for identity in filter(None, [repeat.by_key, repeat.by_body]):
             hosting.offer(identity, handle)
     return handle

@@ -40,6 +40,14 @@ class CacheUse(StrEnum):
     BYPASSED = "bypassed"  # it was sent to the run's own session: no room for a copy, or the pool cannot fork
 
 
+class PeerOutcome(StrEnum):
+    """What came of asking another replica of this service."""
+
+    ANSWERED = "answered"
+    GONE = "gone"  # nothing listens there
+    UNREACHABLE = "unreachable"
+
+
 class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -157,6 +165,15 @@ class Metrics:
             "Runs in which code that was run again after a loss did something else.",
             registry=self.registry,
         )
+        self.peers = Gauge(
+            "rlm_peers", "Other replicas of this service that keep files and runs of their own.", registry=self.registry
+        )
+        self.peer_requests = Counter(
+            "rlm_peer_requests_total",
+            "Requests to other replicas, by what for and what came of it.",
+            ["purpose", "outcome"],
+            registry=self.registry,
+        )
         self.certificate_expiry = Gauge(EXPIRY_METRIC, EXPIRY_HELP, ["role"], registry=self.registry)
         self.budget_stops = Counter(
             "rlm_budget_stops_total", "Runs ended by a budget.", ["reason"], registry=self.registry
@@ -178,6 +195,10 @@ class Metrics:
         """`tool` is one that the stack declares."""
         self.tool_calls.labels(tool, "ok" if ok else "failed").inc()
         self.tool_duration.labels(tool).observe(seconds)
+
+    def peer_asked(self, purpose: str, outcome: PeerOutcome) -> None:
+        """`purpose` is one of a closed set."""
+        self.peer_requests.labels(purpose, outcome.value).inc()
 
     def cell_ended(self, status: Status) -> None:
         self.code_executions.labels(status.value).inc()

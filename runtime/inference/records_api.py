@@ -12,11 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from runtime.inference.errors import InvalidRequestError
 from runtime.inference.events import frame_event
+from runtime.inference.list_page import ListPage
 from runtime.inference.ownership import visible_owner
+from runtime.inference.peers.pages import Pages
 from runtime.inference.queries import parse_query
 from runtime.inference.replies import PING, Pace, open_stream
 from runtime.inference.run_catalog import RunCatalog
-from runtime.inference.run_record import RunDetail, RunStatus
+from runtime.inference.run_record import RunDetail, RunStatus, RunSummary
+from runtime.inference.storage import storage_of
 
 LAST_EVENT_ID: Final = "Last-Event-ID"
 
@@ -38,16 +41,21 @@ class EventsQuery(BaseModel):
 class RecordsApi:
     """`admins` are names of keys that see all runs, the others see their own."""
 
-    def __init__(self, catalog: RunCatalog, admins: frozenset[str], pace: Pace) -> None:
+    def __init__(self, catalog: RunCatalog, pages: Pages, admins: frozenset[str], pace: Pace) -> None:
         self._catalog = catalog
+        self._pages = pages
         self._admins = admins
         self._pace = pace
 
     async def get_runs(self, request: web.Request) -> web.Response:
         query = parse_query(request, ListQuery)
-        page = await self._catalog.page(self._owner(request), query.limit, query.after, query.status)
-        runs = [run.model_dump(mode="json") for run in page.runs]
-        return web.json_response({"object": "list", "data": runs, "has_more": page.has_more})
+        storage = storage_of(query.after or "")
+        is_elsewhere = storage is not None and await self._pages.is_known(storage, request)
+        own = await self._catalog.page(
+            self._owner(request), query.limit, query.after, query.status, is_elsewhere=is_elsewhere
+        )
+        gathered = await self._pages.gather(request, own, ListPage[RunSummary], query.limit, newest_first=True)
+        return web.json_response({"object": "list", **gathered.page.model_dump(mode="json"), **gathered.note})
 
     async def get_run(self, request: web.Request) -> web.Response:
         return build_reply(await self._catalog.detail(self._owner(request), request.match_info["id"]))

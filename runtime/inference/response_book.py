@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from runtime.inference.chat_request import ChatMessage
 from runtime.inference.errors import InvalidRequestError, RunNotFoundError
-from runtime.inference.response_object import PREFIX, ResponseObject, build_response
-from runtime.inference.response_record import ResponseRecord, unpack_record
+from runtime.inference.kept_response import KeptResponse
+from runtime.inference.response_object import PREFIX
+from runtime.inference.response_record import unpack_record
 from runtime.inference.run_catalog import RunCatalog
-from runtime.inference.run_record import RunDetail
 
 MAX_TURNS: Final = 100
 """Responses in one conversation; each is looked up when it is continued."""
@@ -23,18 +23,8 @@ PREVIOUS: Final = "previous_response_id"
 _ID: Final = re.compile(rf"{PREFIX}([0-9a-f]+)")
 
 
-@dataclass(frozen=True)
-class KeptResponse:
-    record: ResponseRecord
-    detail: RunDetail
-
-    @property
-    def now(self) -> ResponseObject:
-        return build_response(self.record, self.detail)
-
-    @property
-    def begun(self) -> ResponseObject:
-        return build_response(self.record, self.detail.begun())
+Elsewhere = Callable[[str], Awaitable[KeptResponse | None]]
+"""Asks other replicas for a response; None: it is none of theirs."""
 
 
 class ResponseBook:
@@ -48,23 +38,23 @@ class ResponseBook:
         record = None if packed is None else await asyncio.to_thread(unpack_record, packed)
         if record is None or not record.store:
             raise _not_found(response_id)
-        return KeptResponse(record, await self._catalog.detail(owner, run_id))
+        return KeptResponse(record=record, detail=await self._catalog.detail(owner, run_id))
 
-    async def conversation(self, owner: str, response_id: str) -> list[ChatMessage]:
+    async def conversation(self, owner: str, response_id: str, elsewhere: Elsewhere) -> list[ChatMessage]:
         """All messages up to the answer of this response. Raises RunNotFoundError, InvalidRequestError."""
         messages: list[ChatMessage] = []
         wanted: str | None = response_id
         for _ in range(MAX_TURNS):
             if wanted is None:
                 return messages
-            kept = await self._find_previous(owner, wanted)
+            kept = await self._find_previous(owner, wanted, elsewhere)
             messages = [*_said(wanted, kept), *messages]
             wanted = kept.record.previous_response_id
         raise InvalidRequestError(f"the conversation has more than {MAX_TURNS} responses; begin a new one", PREVIOUS)
 
-    async def _find_previous(self, owner: str, response_id: str) -> KeptResponse:
+    async def _find_previous(self, owner: str, response_id: str, elsewhere: Elsewhere) -> KeptResponse:
         try:
-            return await self.find(owner, response_id)
+            return await elsewhere(response_id) or await self.find(owner, response_id)
         except RunNotFoundError as error:
             raise error.about(PREVIOUS) from error
 

@@ -9,6 +9,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -18,11 +19,12 @@ from runtime.inference.bodies import receive
 from runtime.inference.envelope import KEY_NAME, caller_of
 from runtime.inference.errors import ModelNotFoundError, RunNotFoundError
 from runtime.inference.events import TrajectoryEvent
-from runtime.inference.file_store import FileStore
 from runtime.inference.hosting import Hosting
 from runtime.inference.joining import start_or_join
 from runtime.inference.options import apply_options
 from runtime.inference.ownership import visible_owner
+from runtime.inference.peers.conversations import Conversations
+from runtime.inference.peers.shelf import Shelf
 from runtime.inference.queries import parse_query
 from runtime.inference.replies import PING, Pace, open_stream, reply_when_done
 from runtime.inference.response_book import ResponseBook
@@ -47,12 +49,20 @@ class GetQuery(BaseModel):
 
 class ResponsesApi:
     def __init__(
-        self, settings: InferenceSettings, hosting: Hosting, catalog: RunCatalog, files: FileStore, pace: Pace
+        self,
+        settings: InferenceSettings,
+        hosting: Hosting,
+        catalog: RunCatalog,
+        book: ResponseBook,
+        files: Shelf,
+        elsewhere: Conversations,
+        pace: Pace,
     ) -> None:
         self._settings = settings
         self._hosting = hosting
         self._catalog = catalog
-        self._book = ResponseBook(catalog)
+        self._book = book
+        self._elsewhere = elsewhere
         self._files = files
         self._pace = pace
 
@@ -64,7 +74,10 @@ class ResponsesApi:
             packed = await asyncio.to_thread(pack_record, asked)
             if asked.previous_response_id is None:
                 return asked
-            return asked.continuing(await self._book.conversation(request[KEY_NAME], asked.previous_response_id))
+            said = await self._book.conversation(
+                request[KEY_NAME], asked.previous_response_id, partial(self._elsewhere.find, request)
+            )
+            return asked.continuing(said)
 
         parsed = await receive(request, self._settings.max_body_bytes, ResponseRequest, self._files, complete)
         asked = parsed.asked

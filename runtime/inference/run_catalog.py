@@ -9,7 +9,6 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
@@ -18,6 +17,7 @@ from runtime.inference.errors import RunElsewhereError, RunNotFoundError
 from runtime.inference.event_log import read_compressed
 from runtime.inference.events import RunFailed, TrajectoryEvent
 from runtime.inference.hosting import Hosting
+from runtime.inference.list_page import ListPage
 from runtime.inference.run_archive import INTERRUPTED, ArchivedRun, RunArchive
 from runtime.inference.run_handle import RunHandle
 from runtime.inference.run_record import RunDetail, RunStatus, RunSummary
@@ -29,12 +29,6 @@ _BATCH: Final = 256  # events of a stored run that are in memory at a time
 _LOOK_SECONDS: Final = 0.5  # between looks at a run that another process ends
 
 
-@dataclass(frozen=True)
-class Page:
-    runs: list[RunSummary]
-    has_more: bool
-
-
 class RunCatalog:
     """`owner` is the name of the key whose runs are seen; None: those of all keys."""
 
@@ -43,17 +37,21 @@ class RunCatalog:
         self._archive = archive
         self._notes = notes
 
-    async def page(self, owner: str | None, limit: int, after: str | None, status: RunStatus | None) -> Page:
-        """Newest first, those older than the run `after`. Raises RunNotFoundError for an `after` that is not there."""
+    async def page(
+        self, owner: str | None, limit: int, after: str | None, status: RunStatus | None, *, is_elsewhere: bool = False
+    ) -> ListPage[RunSummary]:
+        """Newest first, those older than the run `after`. Raises RunNotFoundError for an `after` that is not there;
+        `is_elsewhere`: it is another replica's, and marks a place in time here."""
         here = {handle.id: handle for handle in self._hosting.handles(owner)}  # first: what ends meanwhile is in both
         known: dict[str, RunHandle | ArchivedRun] = {run.id: run for run in await self._archive.runs(owner)}
         known.update(here)
-        if after is not None and after not in known:
+        if after is not None and after not in known and not is_elsewhere:
             raise self._not_found(after, "after")
         ids = sorted((run_id for run_id in known if after is None or run_id < after), reverse=True)
         wanted = [known[run_id] for run_id in ids if status is None or known[run_id].status is status]
         summaries = await asyncio.gather(*map(self._summary, wanted[:limit]))
-        return Page([summary for summary in summaries if summary is not None], len(wanted) > limit)
+        shown = [summary for summary in summaries if summary is not None]
+        return ListPage(data=shown, has_more=len(wanted) > limit)
 
     async def detail(self, owner: str | None, run_id: str) -> RunDetail:
         """Raises RunNotFoundError."""

@@ -26,6 +26,7 @@ from runtime.inference.events import (
     ToolCompleted,
     TrajectoryEvent,
 )
+from runtime.inference.list_page import Listed
 from runtime.inference.question import Question
 from runtime.inference.usage import Usage
 
@@ -39,10 +40,9 @@ class RunStatus(StrEnum):
     CANCELLED = "cancelled"  # by its caller, who asked for that or went away
 
 
-class RunSummary(BaseModel):
+class RunSummary(Listed):
     """One run in a list. Times are unix seconds. While it goes on, calls and usage are what is known so far."""
 
-    id: str
     status: RunStatus
     created_at: float
     finished_at: float | None = None

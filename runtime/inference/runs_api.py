@@ -8,10 +8,10 @@ from pydantic import BaseModel
 from runtime.inference.bodies import receive
 from runtime.inference.envelope import caller_of
 from runtime.inference.events import RunCompleted, StopReason, frame_event
-from runtime.inference.file_store import FileStore
 from runtime.inference.hosting import Hosting
 from runtime.inference.joining import start_or_join
 from runtime.inference.options import apply_options
+from runtime.inference.peers.shelf import Shelf
 from runtime.inference.records_api import build_reply
 from runtime.inference.replies import Pace, follow, open_stream, reply_when_done
 from runtime.inference.run_handle import RunHandle
@@ -36,7 +36,7 @@ class RunReply(BaseModel):
 
 
 class RunsApi:
-    def __init__(self, settings: InferenceSettings, hosting: Hosting, files: FileStore, pace: Pace) -> None:
+    def __init__(self, settings: InferenceSettings, hosting: Hosting, files: Shelf, pace: Pace) -> None:
         self._settings = settings
         self._hosting = hosting
         self._files = files

@@ -24,6 +24,7 @@ import aiohttp
 from pydantic import BaseModel
 
 from runtime.inference.breaker import BreakerState
+from runtime.inference.discovery import INTERVAL, Discovery, Resolve, resolve_host
 from runtime.inference.errors import (
     AnswerTooLargeError,
     SandboxBusyError,
@@ -32,7 +33,6 @@ from runtime.inference.errors import (
     SandboxUnreachableError,
     SessionLostError,
 )
-from runtime.inference.sandbox_discovery import INTERVAL, Discovery, Resolve, resolve_host
 from runtime.inference.sandbox_http import SandboxHttp, parse_body
 from runtime.inference.sandbox_servers import Server, Servers
 from runtime.wire import (
@@ -93,7 +93,7 @@ class SandboxClient:
         """Called when a session has no place on any server, before it is asked for again."""
         self._patience = patience
         self._http = SandboxHttp(key_file, tls, headers)
-        self._discovery = Discovery(self._servers, resolve, interval)
+        self._discovery = Discovery("sandbox", self._servers, resolve, interval)
 
     async def close(self) -> None:
         await self._discovery.close()

@@ -111,6 +111,11 @@ class InferenceSettings(SignalSettings):
         None, description="names of keys that see the runs of all keys, comma-separated; unset: every key sees its own"
     )
     tools_file: Path | None = Field(None, description="YAML or JSON file that declares tools; unset: none")
+    peers_url: str | None = Field(
+        None,
+        description="the replicas of this service, by a name that stands for all of them or comma-separated, this one "
+        "included; needed where they share no storage; unset: there are no others",
+    )
     wasm_service_url: str = Field(
         "http://wasm-repl-service:8000",
         validation_alias=AliasChoices("wasm_service_url", "WASM_SERVICE_URL"),
@@ -127,14 +132,18 @@ class InferenceSettings(SignalSettings):
         description="folder of the pool's ca.crt and, if it asks for client certificates, tls.crt and tls.key",
     )
 
-    @field_validator("wasm_service_url")
+    @field_validator("wasm_service_url", "peers_url")
     @classmethod
-    def _are_http_urls(cls, value: str) -> str:
+    def _are_http_urls(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            return None
         urls = split_urls(value)
         if not urls:
             raise ValueError("it names no address")
         if any(urlsplit(url).username is not None for url in urls):
-            raise ValueError("an address holds a user's name; the pool's key belongs into WASM_API_KEY_FILE")
+            named = {"wasm_service_url": "the pool's key belongs into WASM_API_KEY_FILE"}
+            secret = named.get(info.field_name or "", "replicas are asked with the caller's own key")
+            raise ValueError(f"an address holds a user's name; {secret}")
         return ",".join(filter(None, map(cls._is_http_url, urls)))
 
     @field_validator(

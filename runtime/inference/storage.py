@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import re
 import secrets
 import tempfile
 import time
@@ -33,6 +34,7 @@ THREADS: Final = 8
 CHUNK_BYTES: Final = 1024 * 1024
 TOKEN_LENGTH: Final = 8
 ID_LENGTH: Final = 12 + TOKEN_LENGTH + 12
+_ID: Final = re.compile(rf"(?:[a-z]+[-_])?[0-9a-f]{{12}}([0-9a-f]{{{TOKEN_LENGTH}}})[0-9a-f]{{12}}")
 _SWEEP_SECONDS: Final = 600.0
 _PLAIN_HTTP: Final = "http://"
 _RETRIES: Final = 3
@@ -45,6 +47,12 @@ log = logging.getLogger(__name__)
 
 class StorageSettingError(Exception):
     """RLM_STORAGE_URL or its configuration is wrong; the message says what."""
+
+
+def storage_of(item: str) -> str | None:
+    """The token of the storage that an id was made in, whatever is put in front of it; None: it is no id."""
+    match = _ID.fullmatch(item)
+    return None if match is None else match[1]
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def secret_of_volume(resource: Resource, name: str, inputs: Inputs = INPUTS) -> 
 
 def egress_of(**spec: Any) -> list[Manifest]:
     rules: list[Manifest] = one(render(build_stack(**spec), INPUTS), "NetworkPolicy")["spec"]["egress"]
-    return rules[2:]  # after DNS and the sandbox pool
+    return rules[2:]  # after DNS, the sandbox pool and the stack's own pods
 
 
 def test_owner_references_come_with_the_uid_and_nothing_else_changes() -> None:
@@ -94,6 +94,7 @@ def test_keys_are_mounted_as_files_and_named_by_variables() -> None:
         "RLM_HOST": "",
         "RLM_PORT": "8000",
         "RLM_METRICS_PORT": "9090",
+        "RLM_PEERS_URL": "http://demo-rlm-pods.team.svc:8000",
         "WASM_SERVICE_URL": "http://demo-wasm-pods.team.svc:8000",
         "RLM_API_KEYS_DIR": "/etc/rlm/api-keys",
         "RLM_MODEL_API_KEY_FILE": "/etc/rlm/llm/api-key",
@@ -139,6 +140,20 @@ def test_limits_of_a_pool_reach_its_config_map_in_bytes_and_seconds() -> None:
 def test_a_service_in_the_cluster_opens_its_namespace_only() -> None:
     [rule] = egress_of(model={"name": "m", "baseURL": "http://vllm.models.svc:8000/v1"})
     assert rule["to"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "models"}}}]
+
+
+@pytest.mark.parametrize("service", ["ClusterIP", "LoadBalancer"])
+def test_pods_of_a_stack_find_each_other_and_may_ask_each_other(service: str) -> None:
+    children = render(build_stack(inference={"service": {"type": service}}), INPUTS)
+    [headless] = [each for each in children if each["metadata"]["name"] == "demo-rlm-pods"]
+    labels = one(children, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
+    assert headless["spec"]["selector"].items() <= labels
+    assert (headless["spec"]["clusterIP"], headless["spec"]["publishNotReadyAddresses"]) == ("None", True)
+    policy = one(children, "NetworkPolicy")["spec"]
+    for rules, side in ((policy["ingress"], "from"), (policy["egress"], "to")):
+        api = [rule for rule in rules if {"protocol": "TCP", "port": 8000} in rule["ports"]]
+        own = [peer for rule in api for peer in rule.get(side, [{"podSelector": {}}]) if set(peer) == {"podSelector"}]
+        assert any(peer["podSelector"].get("matchLabels", {}).items() <= labels for peer in own)
 
 
 def test_an_address_opens_that_address_and_port_only() -> None:

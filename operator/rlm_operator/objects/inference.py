@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from rlm_operator.digest import digest
-from rlm_operator.names import API_KEY, API_PORT, METRICS_PORT, POOL_LABEL, pool_pods_url, stack_key_secret
+from rlm_operator.names import (
+    API_KEY,
+    API_PORT,
+    METRICS_PORT,
+    POOL_LABEL,
+    pool_pods_url,
+    stack_key_secret,
+    stack_pods_url,
+)
 from rlm_operator.objects.config_map import build_settings_env, inference_settings
 from rlm_operator.objects.owner import Plane
 from rlm_operator.objects.placement import Placement
@@ -78,6 +86,7 @@ def _addresses(stack: Stack) -> list[Manifest]:
         "RLM_HOST": "0.0.0.0",
         "RLM_PORT": str(API_PORT),
         "RLM_METRICS_PORT": str(METRICS_PORT),
+        "RLM_PEERS_URL": stack_pods_url(stack.identity.name, stack.identity.namespace),
         "WASM_SERVICE_URL": pool_pods_url(stack.pool_name, stack.pool_namespace),
     }
     return [{"name": name, "value": value} for name, value in values.items()]

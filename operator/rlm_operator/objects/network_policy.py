@@ -46,15 +46,17 @@ def build_sandbox_policy(plane: Plane, clients: Sequence[Peer], allowed_namespac
 def build_inference_policy(
     plane: Plane, spec: RLMStackSpec, sandboxes: Manifest, endpoints: list[Endpoint]
 ) -> Manifest:
-    """In: the namespace, or everyone when the Service is exposed. Out: DNS, the pool and the models."""
+    """In: the namespace with the stack's own pods, or everyone when the Service is exposed. Out: DNS, the pool, the
+    stack's own pods, which answer for each other, and the models."""
     exposed = spec.inference.service.type != "ClusterIP"
     callers: Manifest = {} if exposed else {"from": [{"podSelector": {}}]}
+    siblings = {"podSelector": {"matchLabels": {NETWORK_LABEL: plane.network}}}
     rules = spec.network_policy.egress.rules
     models = [_written(rule) for rule in rules] if rules else _derived(endpoints)
     return _policy(
         plane,
         ingress=[{**callers, "ports": [_tcp(API_PORT)]}],
-        egress=[_dns(), {"to": [sandboxes], "ports": [_tcp(API_PORT)]}, *models],
+        egress=[_dns(), {"to": [sandboxes, siblings], "ports": [_tcp(API_PORT)]}, *models],
     )
 
 

@@ -1,8 +1,8 @@
-"""Services: the endpoint of a stack, the address of a pool, and one address per pod of a pool."""
+"""Services: the endpoint of a stack, the address of a pool, and one address per pod of each."""
 
 from __future__ import annotations
 
-from rlm_operator.names import API_PORT, pool_pods_service
+from rlm_operator.names import API_PORT, pool_pods_service, stack_pods_service
 from rlm_operator.objects.owner import Plane, build_metadata
 from rlm_operator.resource import Manifest
 from rlm_operator.spec.stack import ServiceSettings
@@ -13,6 +13,16 @@ def build_endpoint_service(plane: Plane, settings: ServiceSettings) -> Manifest:
     return _service(
         build_metadata(plane, plane.instance),
         {"type": settings.type, "selector": plane.selector, "ports": [_port(settings.port)]},
+    )
+
+
+def build_stack_pods_service(plane: Plane) -> Manifest:
+    """Headless: resolves to the addresses of all pods. What a pod keeps, it alone can answer for, also while it drains
+    and is not ready any more."""
+    headless = {"type": "ClusterIP", "clusterIP": "None", "publishNotReadyAddresses": True}
+    return _service(
+        build_metadata(plane, stack_pods_service(plane.instance)),
+        {**headless, "selector": plane.selector, "ports": [_port(API_PORT)]},
     )
 
 

@@ -18,6 +18,7 @@ QUICKSTART_STACK: set[Child] = {
     ("Secret", "demo-rlm-sandbox-key"),
     ("NetworkPolicy", "demo-rlm"),
     ("Service", "demo"),
+    ("Service", "demo-rlm-pods"),
     ("Deployment", "demo-rlm"),
     ("PodDisruptionBudget", "demo-rlm"),
     ("SandboxPool", "demo"),

@@ -94,7 +94,7 @@ def test_a_child_that_a_quota_refuses_is_told_in_the_api_servers_words(tenant: T
     for resource, name in (("configmap", "s-rlm"), ("deployment", "s-rlm"), ("deployment", "s-wasm")):
         tenant.expect(resource, name)
     tenant.kubectl.run("delete", "quota", "small", *namespace)
-    for name in ("s", "s-wasm", "s-wasm-pods"):
+    for name in ("s", "s-rlm-pods", "s-wasm", "s-wasm-pods"):
         tenant.expect("service", name)
 
 

@@ -49,6 +49,7 @@ CHILDREN = [
     ("configmap", "s-rlm"),
     ("networkpolicy", "s-rlm"),
     ("service", "s"),
+    ("service", "s-rlm-pods"),
     ("deployment", "s-rlm"),
     ("poddisruptionbudget", "s-rlm"),
     ("sandboxpool", "s"),

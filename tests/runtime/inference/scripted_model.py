@@ -107,12 +107,12 @@ class ScriptedModel:
         async with asyncio.timeout(within), self._changed:
             await self._changed.wait_for(lambda: condition(self))
 
-    async def start(self) -> Self:
+    async def start(self, port: int = 0) -> Self:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/v1/chat/completions", self._complete)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self._runner, "127.0.0.1", port).start()
         self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
         return self
 

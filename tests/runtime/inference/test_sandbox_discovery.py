@@ -13,9 +13,9 @@ import pytest
 import trustme
 
 from runtime.inference.breaker import BreakerState
+from runtime.inference.discovery import resolve_host
 from runtime.inference.errors import SandboxUnavailableError, SandboxUnreachableError
 from runtime.inference.sandbox_client import SandboxClient
-from runtime.inference.sandbox_discovery import resolve_host
 from runtime.inference.sandbox_tls import open_sandbox_tls
 from runtime.wire import ExecuteRequest, SessionRequest
 from tests.runtime.certificates import contents, issue, mount

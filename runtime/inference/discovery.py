@@ -1,7 +1,7 @@
-"""Which addresses the pool's names have now: a headless Service resolves to those of its ready pods.
+"""Which addresses some names have now: a headless Service resolves to those of its pods.
 
-`SandboxClient` asks before it places something new and whenever it looks at the pool; names are resolved again when
-the last answer is old, or at once when no server could be reached.
+`SandboxClient` asks before it places something new and whenever it looks at the pool, `peers/directory.py` before it
+looks for a sibling; names are resolved again when the last answer is old, or at once when nobody fits.
 """
 
 from __future__ import annotations
@@ -12,21 +12,30 @@ import logging
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 from yarl import URL
 
-from runtime.inference.sandbox_servers import Servers
-
 INTERVAL: Final = 5.0  # seconds between two looks at the names
 IMPATIENT_INTERVAL: Final = 0.5  # when no server could be reached
-_TIMEOUT: Final = 3.0  # a name server that is away must not hold up runs
+_TIMEOUT: Final = 3.0  # a name server that is away must not hold up anybody
 _ABSENT: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """Addresses of a host. Raises OSError, socket.gaierror with EAI_NONAME where it has none."""
 
 log = logging.getLogger(__name__)
+
+
+class Followers(Protocol):
+    """Whoever wants to know."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Base addresses; the names in them are looked up."""
+
+    def follow(self, url: str, addresses: list[str]) -> bool:
+        """The name in `url` stands for these base addresses now; whether that is new."""
 
 
 async def resolve_host(host: str, port: int) -> list[str]:
@@ -37,13 +46,16 @@ async def resolve_host(host: str, port: int) -> list[str]:
 
 
 class Discovery:
-    """Owned by the client, whose `Servers` it keeps up to date."""
+    """Owned by who asks, whose list it keeps up to date. `what` names that in the log."""
 
-    def __init__(self, servers: Servers, resolve: Resolve = resolve_host, interval: float = INTERVAL) -> None:
-        self._servers = servers
+    def __init__(
+        self, what: str, followers: Followers, resolve: Resolve = resolve_host, interval: float = INTERVAL
+    ) -> None:
+        self._what = what
+        self._followers = followers
         self._resolve = resolve
         self._interval = interval
-        self._names = [url for url in servers.urls if _is_name(url)]
+        self._names = [url for url in followers.urls if _is_name(url)]
         self._looked_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
 
@@ -77,18 +89,19 @@ class Discovery:
             looking.exception()
 
     async def _look_up(self, url: str) -> None:
-        """A name without addresses has no server. A name server that does not answer says nothing about servers."""
+        """A name without addresses stands for nobody. A name server that does not answer says nothing about that."""
         parsed = URL(url)
         try:
             async with asyncio.timeout(_TIMEOUT):
                 addresses = await self._resolve(parsed.host or "", parsed.port or 80)
         except (OSError, UnicodeError) as error:  # TimeoutError too; a name that is none
             if not isinstance(error, socket.gaierror) or error.errno not in _ABSENT:
-                log.warning("the sandbox's name was not resolved", extra={"host": parsed.host, "problem": str(error)})
+                details = {"of": self._what, "host": parsed.host, "problem": str(error)}
+                log.warning("a name was not resolved", extra=details)
                 return
             addresses = []
-        if self._servers.follow(url, [str(parsed.with_host(address)).rstrip("/") for address in addresses]):
-            log.info("sandbox servers changed", extra={"host": parsed.host, "addresses": addresses})
+        if self._followers.follow(url, [str(parsed.with_host(address)).rstrip("/") for address in addresses]):
+            log.info("addresses changed", extra={"of": self._what, "host": parsed.host, "addresses": addresses})
 
 
 def _is_name(url: str) -> bool:

@@ -1,0 +1,1 @@
+"""Replicas of this service answer for each other where they share no storage; docs/design/0024."""
