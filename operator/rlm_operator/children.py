@@ -5,7 +5,7 @@ Called by `reconcile.py`. A child that is refused does not keep the others from 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from rlm_operator.api import KubernetesApi
 from rlm_operator.cache import Cache
@@ -29,8 +29,8 @@ class Children:
         self._metrics = metrics
         self._taken: set[Ref] = set()  # names under which somebody else's object was found
 
-    async def sync(self, guard: Guard, wanted: Sequence[Manifest]) -> list[Refusal]:
-        """All but Secrets, which `trust/` makes. Returns the children that could not be written.
+    async def sync(self, guard: Guard, wanted: Sequence[Manifest], withheld: Set[Ref] = frozenset()) -> list[Refusal]:
+        """All but Secrets, which `trust/` makes. `withheld` stay as they are. Returns those that could not be written.
 
         Raises UnavailableError when the API server does not answer, OwnerGoneError when the owner is gone.
         """
@@ -44,7 +44,7 @@ class Children:
                 refusals.append(Refusal(ref, Reason.NAME_CONFLICT, str(error)))
             except (RefusedError, ConflictError, NotFoundError) as error:
                 refusals.append(refusal_of(ref, error))
-        kept = {ref_of(child) for child in wanted}
+        kept = {ref_of(child) for child in wanted} | withheld
         for live in self._cache.children_of(guard.owner.uid):
             if live.ref not in kept and not live.deleting:
                 try:

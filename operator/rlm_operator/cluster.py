@@ -72,6 +72,11 @@ class Cluster:
     async def close(self) -> None:
         await self._client.close()  # type: ignore[no-untyped-call]  # the library is partly typed
 
+    @property
+    def server(self) -> str:
+        """URL of the API server."""
+        return str(self._configuration.host)
+
     async def connection(self) -> Connection:
         """Read anew on each call, so that a rotated token is picked up."""
         fresh = await _configure(self._access)

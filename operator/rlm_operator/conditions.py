@@ -20,7 +20,7 @@ class ConditionType(StrEnum):
     SECRETS_READY = "SecretsReady"  # every Secret that pods mount is there
     SANDBOX_POOL_READY = "SandboxPoolReady"  # of a stack: its pool is ready
     SCALING_ACTIVE = "ScalingActive"  # of a resource with autoscaling: the autoscaler can do its work
-    NETWORK_ISOLATED = "NetworkIsolated"  # of a stack: a policy restricts its pods
+    NETWORK_ISOLATED = "NetworkIsolated"  # a policy restricts the pods
 
 
 class Reason(StrEnum):
@@ -32,6 +32,7 @@ class Reason(StrEnum):
     CHILD_REFUSED = "ChildRefused"
     SECRETS_FOUND = "SecretsFound"
     SECRET_MISSING = "SecretMissing"  # noqa: S105 - a word about Secrets
+    SECRET_NOT_ALLOWED = "SecretNotAllowed"  # noqa: S105 - a word about Secrets
     SECRET_KEY_MISSING = "SecretKeyMissing"  # noqa: S105 - a word about Secrets
     POOL_READY = "PoolReady"
     POOL_MISSING = "PoolMissing"
@@ -49,9 +50,16 @@ class Reason(StrEnum):
     AUTOSCALER_INACTIVE = "AutoscalerInactive"
     POLICY_APPLIED = "PolicyApplied"
     POLICY_UNMANAGED = "PolicyUnmanaged"
+    POLICY_MISSING = "PolicyMissing"
+    EGRESS_REFUSED = "EgressRefused"
 
 
-_STARTING: Final = (Reason.PODS_UNAVAILABLE, Reason.POOL_NOT_READY, Reason.AUTOSCALER_WAITING)
+_STARTING: Final = (
+    Reason.PODS_UNAVAILABLE,
+    Reason.POOL_NOT_READY,
+    Reason.AUTOSCALER_WAITING,
+    Reason.POLICY_MISSING,
+)
 """Reasons that every new resource passes through."""
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from rlm_operator.bounds import UNBOUNDED, Bounds
 from rlm_operator.names import operator_version
+from rlm_operator.network_facts import NOTHING_KNOWN, NetworkFacts
 
 SCIENTIFIC_GUEST: Final = "scientific"
 
@@ -45,12 +47,16 @@ class PoolTerms:
 @dataclass(frozen=True)
 class Inputs:
     """`pool`: of a stack that refers to one, once that pool can be read. `live`: None before creation.
-    `served`: those of kinds.OPTIONAL_CHILD_KINDS that the API server has."""
+    `served`: those of kinds.OPTIONAL_CHILD_KINDS that the API server has. `in_cluster`: False for
+    files, whose pods may run as processes of one machine."""
 
     images: Images
     pool: PoolTerms | None = None
     live: LiveScale | None = None
     served: frozenset[str] = frozenset()
+    network: NetworkFacts = NOTHING_KNOWN
+    bounds: Bounds = UNBOUNDED
+    in_cluster: bool = False
 
 
 def choose_images(

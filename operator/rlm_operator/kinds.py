@@ -44,6 +44,8 @@ APIS: Final[Mapping[str, Api]] = {
     "PodDisruptionBudget": Api("policy/v1", "poddisruptionbudgets"),
     "HorizontalPodAutoscaler": Api("autoscaling/v2", "horizontalpodautoscalers"),
     "Pod": Api("v1", "pods"),
+    "Node": Api("v1", "nodes"),
+    "EndpointSlice": Api("discovery.k8s.io/v1", "endpointslices"),
     "Event": Api("events.k8s.io/v1", "events"),
     "Lease": Api("coordination.k8s.io/v1", "leases"),
     "ScaledObject": Api("keda.sh/v1alpha1", "scaledobjects"),

@@ -63,7 +63,7 @@ def observe(manifest: Mapping[str, Any], kind: str | None = None) -> Live:
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         generation=metadata.get("generation", 0),
-        owner=_owner(metadata, ref.namespace),
+        owner=find_owner(metadata, ref.namespace),
         deleting="deletionTimestamp" in metadata,
         body=json.dumps(kept, separators=(",", ":")).encode(),
         scale=_scale(manifest) if ref.kind == "Deployment" else None,
@@ -89,7 +89,8 @@ def is_older(version: str, than: str) -> bool:
     return version.isdecimal() and than.isdecimal() and int(version) < int(than)
 
 
-def _owner(metadata: Mapping[str, Any], namespace: str) -> Owner | None:
+def find_owner(metadata: Mapping[str, Any], namespace: str) -> Owner | None:
+    """The custom resource of ours that controls an object with this metadata."""
     for reference in metadata.get("ownerReferences") or ():
         if reference.get("controller") and reference["apiVersion"] == API_VERSION:
             return Owner(Ref(reference["kind"], namespace, reference["name"]), reference["uid"])

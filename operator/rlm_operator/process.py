@@ -29,7 +29,9 @@ from rlm_operator.metrics import Metrics
 from rlm_operator.optional_apis import OptionalApis
 from rlm_operator.reconcile import Reconciler
 from rlm_operator.relist import Relist
+from rlm_operator.resolver import Resolver
 from rlm_operator.settings import Settings
+from rlm_operator.surroundings import Surroundings
 from rlm_operator.workers import work
 from rlm_operator.workqueue import WorkQueue
 
@@ -64,8 +66,19 @@ class _Process:
         recorder = EventRecorder(cluster, socket.gethostname())
         elector = _elector(settings, cluster)
         fenced = FencedApi(cluster, lambda: elector.leads)
+        self._resolver = Resolver()
+        surroundings = Surroundings(cluster, self._resolver, namespaces, cluster.server)
         self._reconciler = Reconciler(
-            fenced, cache, self._feed, settings.images, optional, recorder, metrics, namespaces
+            fenced,
+            cache,
+            self._feed,
+            settings.images,
+            optional,
+            surroundings,
+            settings.bounds,
+            recorder,
+            metrics,
+            namespaces,
         )
         self._leader = Leader(elector, self._queue, cache, recorder, metrics, self._work, settings.workers)
         self._stop = asyncio.Event()
@@ -81,6 +94,7 @@ class _Process:
         try:
             return await self._serve() if await self._fill() else 0
         finally:
+            self._resolver.close()
             await runner.cleanup()
 
     async def _fill(self) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rlm_operator.api import KubernetesApi
+from rlm_operator.bounds import Bounds
 from rlm_operator.cache import Cache
 from rlm_operator.checklist.cached import assess_cached
 from rlm_operator.children import Children
@@ -24,6 +25,7 @@ from rlm_operator.kinds import Ref
 from rlm_operator.live import Live
 from rlm_operator.metrics import Metrics
 from rlm_operator.names import API_VERSION
+from rlm_operator.network_facts import NOTHING_KNOWN
 from rlm_operator.objects.owner import plane_of
 from rlm_operator.optional_apis import OptionalApis
 from rlm_operator.ownership import Guard
@@ -31,7 +33,9 @@ from rlm_operator.render import render, sandbox_key_secret, terms_for, terms_of
 from rlm_operator.resource import Identity, Kind, Manifest, Pool, Resource, Stack, identify, parse_resource
 from rlm_operator.secret_needs import SecretNeed, SecretProblem, find_problem, secret_needs
 from rlm_operator.status import Observation, Refusal, assess, assess_invalid, build_status
+from rlm_operator.surroundings import Surroundings
 from rlm_operator.trust.credentials import Credentials, Settled
+from rlm_operator.withholding import is_secret_withheld, refuse_targets, split_withheld
 
 _POLL_SECONDS: Final = 60.0
 """How often the Secrets of a resource are looked at: they are not watched."""
@@ -56,6 +60,8 @@ class Reconciler:
         feed: Feed,
         images: Images,
         optional: OptionalApis,
+        surroundings: Surroundings,
+        bounds: Bounds,
         recorder: EventRecorder,
         metrics: Metrics,
         namespaces: Sequence[str] = (),
@@ -65,6 +71,8 @@ class Reconciler:
         self._feed = feed
         self._images = images
         self._optional = optional
+        self._surroundings = surroundings
+        self._bounds = bounds
         self._recorder = recorder
         self._metrics = metrics
         self._namespaces = namespaces
@@ -90,23 +98,30 @@ class Reconciler:
             await self._report_invalid(manifest, str(error), previous)
             return Outcome()
         needs = self._secret_needs(resource)
-        guard, wanted = Guard(self._api, resource.identity), render(resource, self._inputs(resource))
-        settled = await self._credentials.settle(resource, guard, wanted)
-        refusals = [*settled.refusals, *await self._children.sync(guard, wanted)]
-        await self._credentials.retire(guard, {need.name for need in needs})
+        inputs = await self._inputs(resource)
+        guard, children = Guard(self._api, resource.identity), render(resource, inputs)
+        settled = await self._credentials.settle(resource, guard, children)
         problems = await self._secret_problems(resource.identity.namespace, needs, settled)
-        observation = self._observe(resource, refusals, problems)
+        refused = refuse_targets(resource, inputs)
+        wanted, withheld = split_withheld(children, bool(refused) or is_secret_withheld(problems, self._bounds))
+        refusals = [*settled.refusals, *refused, *await self._children.sync(guard, wanted, withheld)]
+        await self._credentials.retire(guard, {need.name for need in needs})
+        observation = self._observe(resource, refusals, problems, inputs)
         conditions = assess(resource, observation)
         status = build_status(resource, observation, conditions, previous, _now())
         await self._report(resource.identity, conditions, status, previous)
-        return Outcome(_POLL_MISSING_SECONDS if problems else _POLL_SECONDS, refused=bool(refusals))
+        is_waiting = bool(problems) or inputs.network.misses_a_service
+        return Outcome(_POLL_MISSING_SECONDS if is_waiting else _POLL_SECONDS, refused=bool(refusals))
 
-    def _inputs(self, resource: Resource) -> Inputs:
+    async def _inputs(self, resource: Resource) -> Inputs:
         return Inputs(
             images=self._images,
             pool=self._pool_terms(resource) if isinstance(resource, Stack) else None,
             live=deployment.scale if (deployment := self._own(resource, "Deployment")) else None,
             served=self._optional.served,
+            network=await self._surroundings.observe(resource) if isinstance(resource, Stack) else NOTHING_KNOWN,
+            bounds=self._bounds,
+            in_cluster=True,
         )
 
     def _pool_terms(self, stack: Stack) -> PoolTerms | None:
@@ -141,7 +156,7 @@ class Reconciler:
         problems = []
         for need in needs:
             secret = settled.secrets.get(need.name) or await self._fetch_secret(namespace, need.name)
-            problem = find_problem(need, secret, namespace)
+            problem = find_problem(need, secret, namespace, self._bounds)
             if problem is not None:
                 problems.append(problem)
         return problems
@@ -153,7 +168,7 @@ class Reconciler:
             return None
 
     def _observe(
-        self, resource: Resource, refusals: Sequence[Refusal], problems: Sequence[SecretProblem]
+        self, resource: Resource, refusals: Sequence[Refusal], problems: Sequence[SecretProblem], inputs: Inputs
     ) -> Observation:
         pool = self._pool(resource) if isinstance(resource, Stack) else None
         return Observation(
@@ -162,6 +177,8 @@ class Reconciler:
             secret_problems=problems,
             refusals=refusals,
             pool=pool,
+            policy=self._own(resource, "NetworkPolicy"),
+            inputs=inputs,
             served=self._optional.served,
             checklist=assess_cached(self._cache, resource, pool),
             namespaces=self._namespaces,

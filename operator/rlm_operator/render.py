@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rlm_operator.egress_targets import egress_targets
 from rlm_operator.inputs import Images, Inputs, PoolTerms
 from rlm_operator.names import pool_key_secret, stack_key_secret, stack_sandbox_key_secret
 from rlm_operator.objects.autoscaler import build_autoscaler
@@ -19,7 +18,6 @@ from rlm_operator.objects.inference import build_inference_workspace
 from rlm_operator.objects.network_policy import build_inference_policy, build_sandbox_policy
 from rlm_operator.objects.owner import Plane, build_owned, plane_of
 from rlm_operator.objects.pod import build_pod_template
-from rlm_operator.objects.pool_peers import build_sandbox_peer
 from rlm_operator.objects.sandbox import build_sandbox_workspace
 from rlm_operator.objects.sandbox_pool import build_sandbox_pool
 from rlm_operator.objects.secret import build_generated_secret
@@ -31,6 +29,7 @@ from rlm_operator.objects.service import (
 )
 from rlm_operator.objects.service_account import build_service_account
 from rlm_operator.objects.tools import build_tools_config_map
+from rlm_operator.openings import find_openings
 from rlm_operator.resource import Manifest, Pool, Resource, Stack, parse_resource
 from rlm_operator.spec.pool import SandboxPoolSpec
 from rlm_operator.spec.workload import Workload
@@ -93,8 +92,7 @@ def _stack_children(plane: Plane, stack: Stack, inputs: Inputs) -> list[Manifest
     if terms.key_secret is None:
         children.append(build_generated_secret(plane, stack_sandbox_key_secret(stack.identity.name)))
     if spec.network_policy.management == "Managed":
-        endpoints = [target.endpoint for target in egress_targets(stack)]
-        children.append(build_inference_policy(plane, spec, _sandbox_peer(stack), endpoints))
+        children.append(build_inference_policy(plane, stack, find_openings(stack, inputs), inputs))
     if spec.owned_pool is not None:
         children.append(build_sandbox_pool(plane, spec.owned_pool))
     workspace = build_inference_workspace(plane, stack, inputs.images.inference, sandbox_key_secret(stack, terms))
@@ -106,18 +104,15 @@ def _stack_children(plane: Plane, stack: Stack, inputs: Inputs) -> list[Manifest
     return children + _availability(plane, spec.inference)
 
 
-def _sandbox_peer(stack: Stack) -> Manifest:
-    return build_sandbox_peer(stack.pool_name, stack.pool_namespace, stack.identity.namespace)
-
-
 def _pool_children(plane: Plane, pool: Pool, inputs: Inputs) -> list[Manifest]:
     spec = pool.spec
     children = [build_service_account(plane), build_config_map(plane, sandbox_settings(spec))]
     if spec.auth.secret_ref is None:
         children.append(build_generated_secret(plane, pool_key_secret(pool.identity.name)))
     workspace = build_sandbox_workspace(plane, pool, inputs.images.for_guest(spec.image))
+    if spec.network_policy.management == "Managed":
+        children.append(build_sandbox_policy(plane, spec, inputs))
     children += [
-        build_sandbox_policy(plane, spec.clients, spec.allowed_namespaces),
         build_pool_service(plane),
         build_pool_pods_service(plane),
         build_deployment(plane, build_pod_template(plane, workspace), replicas_to_apply(spec, inputs.live)),

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rlm_operator.bounds import UNBOUNDED, Bounds
 from rlm_operator.conditions import Reason
+from rlm_operator.live import find_owner
 from rlm_operator.names import API_KEY, stack_key_secret, stack_sandbox_key_secret
 from rlm_operator.objects.inference import user_key_secret
 from rlm_operator.resource import Pool, Resource, Stack
@@ -43,7 +45,9 @@ def secret_needs(resource: Resource, sandbox_secret: str) -> list[SecretNeed]:
             return [SecretNeed(resource.key_secret, API_KEY, "keys of the sandbox's callers", made_by_operator=made)]
 
 
-def find_problem(need: SecretNeed, secret: Mapping[str, Any] | None, namespace: str) -> SecretProblem | None:
+def find_problem(
+    need: SecretNeed, secret: Mapping[str, Any] | None, namespace: str, bounds: Bounds = UNBOUNDED
+) -> SecretProblem | None:
     """None when the Secret is fine. Its content is looked at for emptiness alone.
 
     One that the operator makes and that is not there yet is no problem of the user's: what keeps it from being made is
@@ -56,6 +60,14 @@ def find_problem(need: SecretNeed, secret: Mapping[str, Any] | None, namespace: 
             Reason.SECRET_MISSING,
             f'Secret "{need.name}" ({need.purpose}) does not exist in namespace "{namespace}": '
             + _create(need, namespace),
+        )
+    made_by_us = need.made_by_operator and find_owner(secret["metadata"], namespace) is not None
+    if not made_by_us and not bounds.allows_secret(secret):
+        return SecretProblem(
+            Reason.SECRET_NOT_ALLOWED,
+            f'Secret "{need.name}" ({need.purpose}) does not carry the label "{bounds.secret_label}", which the '
+            "administrator asks of Secrets that stacks may use (--secret-opt-in): pods that mount it are not started "
+            f"or changed; if it is meant for them: kubectl label secret {need.name} -n {namespace} {_as_label(bounds)}",
         )
     filled = [key for key, value in (secret.get("data") or {}).items() if _is_filled(value)]
     if need.key is None and not filled:
@@ -103,6 +115,11 @@ def _create(need: SecretNeed, namespace: str) -> str:
         f"create it with: kubectl create secret generic {need.name} -n {namespace} "
         f"--from-literal={need.key or API_KEY}=YOUR-KEY"
     )
+
+
+def _as_label(bounds: Bounds) -> str:
+    label = bounds.secret_label or ""
+    return label if "=" in label else f"{label}=true"
 
 
 def _is_filled(encoded: str) -> bool:

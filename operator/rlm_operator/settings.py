@@ -8,9 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from rlm_operator.bounds import Bounds, parse_networks
 from rlm_operator.inputs import Images, choose_images
 
 
@@ -59,6 +60,38 @@ class Settings(BaseSettings):
         int,
         Field(description="time after which another operator takes over from one that is silent", ge=3, le=600),
     ] = 15
+    allowed_llm_hosts: Annotated[
+        str,
+        Field(
+            description="hosts that stacks may name in any address (models, tools, traces, storage), comma-separated: "
+            "api.openai.com, *.example.com for all names below, NAME.NAMESPACE.svc for a Service; empty allows all"
+        ),
+    ] = ""
+    allowed_egress_cidrs: Annotated[
+        str,
+        Field(
+            description="ranges that hold every address that stacks may connect to, comma-separated: of addresses that "
+            "they name, of names that they name, and of egress rules; empty allows all"
+        ),
+    ] = ""
+    refused_cidrs: Annotated[
+        str,
+        Field(
+            description="ranges that no stack may name, comma-separated, besides link-local and loopback addresses, "
+            "cloud metadata, nodes and the API server"
+        ),
+    ] = ""
+    secret_opt_in: Annotated[
+        str | None,
+        Field(
+            description="label, KEY or KEY=VALUE, that a Secret must carry before pods of a stack or pool may mount "
+            "it; Secrets that the operator makes need none",
+            pattern=r"^[-A-Za-z0-9._/]{1,316}(=[-A-Za-z0-9._]{0,63})?$",
+        ),
+    ] = None
+    monitoring_namespaces: Annotated[
+        str, Field(description="namespaces whose pods may scrape the metrics port of all pods, comma-separated")
+    ] = ""
     metrics_host: Annotated[str, Field(description="address of /healthz, /readyz and /metrics")] = "0.0.0.0"
     metrics_port: Annotated[int, Field(description="port of /healthz, /readyz and /metrics", ge=0, le=65535)] = 8080
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="least severe level")] = "INFO"
@@ -70,4 +103,24 @@ class Settings(BaseSettings):
 
     @property
     def namespace_list(self) -> list[str]:
-        return [name.strip() for name in self.namespaces.split(",") if name.strip()]
+        return _listed(self.namespaces)
+
+    @property
+    def bounds(self) -> Bounds:
+        return Bounds(
+            allowed_hosts=tuple(host.lower() for host in _listed(self.allowed_llm_hosts)),
+            allowed_cidrs=parse_networks(self.allowed_egress_cidrs),
+            refused_cidrs=parse_networks(self.refused_cidrs),
+            secret_label=self.secret_opt_in,
+            monitoring_namespaces=tuple(_listed(self.monitoring_namespaces)),
+        )
+
+    @field_validator("allowed_egress_cidrs", "refused_cidrs")
+    @classmethod
+    def _ranges(cls, text: str) -> str:
+        parse_networks(text)
+        return text
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

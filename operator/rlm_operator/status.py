@@ -8,12 +8,12 @@ from typing import Any
 
 from rlm_operator.checklist.assessment import Check
 from rlm_operator.conditions import Condition, ConditionType, Reason, build_conditions
-from rlm_operator.egress_targets import egress_targets
-from rlm_operator.endpoint import External
 from rlm_operator.errors import ApiError
+from rlm_operator.inputs import Inputs
 from rlm_operator.kinds import Ref
 from rlm_operator.live import Live
 from rlm_operator.names import pool_url, stack_url
+from rlm_operator.network_isolation import network_isolated
 from rlm_operator.objects.owner import plane_of
 from rlm_operator.pool_gate import pool_condition
 from rlm_operator.resource import Manifest, Pool, Resource, Stack
@@ -32,14 +32,17 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Observation:
-    """What the cluster shows after a reconcile. `pool` is None when a stack's pool does not exist. `served`: those of
-    kinds.OPTIONAL_CHILD_KINDS that the API server has. `namespaces`: those that the operator serves; empty: all."""
+    """What the cluster shows after a reconcile. `pool` is None when a stack's pool does not exist. `policy`: the
+    resource's own NetworkPolicy. `inputs`: what was rendered with. `served`: those of kinds.OPTIONAL_CHILD_KINDS that
+    the API server has. `namespaces`: those that the operator serves; empty: all."""
 
     deployment: Live | None
     autoscaler: Live | None
     secret_problems: Sequence[SecretProblem]
     refusals: Sequence[Refusal]
     pool: Mapping[str, Any] | None
+    policy: Live | None
+    inputs: Inputs
     served: frozenset[str] = frozenset()
     checklist: Sequence[Check] = ()
     namespaces: Sequence[str] = ()
@@ -59,7 +62,7 @@ def assess(resource: Resource, observation: Observation) -> list[Condition]:
     further: list[Condition] = []
     if isinstance(resource, Stack):
         gates.append(pool_condition(resource, observation.pool, observation.namespaces))
-        further.append(_network_isolated(resource))
+    further.append(network_isolated(resource, observation.policy, observation.inputs))
     workload = resource.spec.inference if isinstance(resource, Stack) else resource.spec
     if workload.autoscaling is not None:
         further.append(autoscaler_condition(observation.autoscaler))
@@ -123,25 +126,6 @@ def _secrets_ready(problems: Sequence[SecretProblem]) -> Condition:
         return Condition(ConditionType.SECRETS_READY, True, Reason.SECRETS_FOUND, "All Secrets that pods mount exist.")
     words = "; ".join(problem.message for problem in problems)
     return Condition(ConditionType.SECRETS_READY, False, problems[0].reason, words)
-
-
-def _network_isolated(stack: Stack) -> Condition:
-    kind = ConditionType.NETWORK_ISOLATED
-    settings = stack.spec.network_policy
-    if settings.management == "Unmanaged":
-        words = (
-            "networkPolicy.management is Unmanaged: the operator restricts sandbox pods only; "
-            "restrict the inference pods with a policy of your own"
-        )
-        return Condition(kind, False, Reason.POLICY_UNMANAGED, words)
-    wide = sorted({t.endpoint.host for t in egress_targets(stack) if isinstance(t.endpoint, External)})
-    if wide and not settings.egress.rules:
-        words = (
-            f"Inference pods may reach the public Internet at the port of {', '.join(wide)}, which is wider than one "
-            "host, because NetworkPolicies know no names: networkPolicy.egress.rules narrows it to addresses."
-        )
-        return Condition(kind, True, Reason.POLICY_APPLIED, words)
-    return Condition(kind, True, Reason.POLICY_APPLIED, "Inference pods may reach DNS, their pool and the models only.")
 
 
 def _url(resource: Resource) -> str:

@@ -16,11 +16,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from tests.controlplane.binaries import cache_folder
 from tests.controlplane.errors import BinaryError
+from tests.controlplane.eventually import eventually
 from tests.controlplane.kubectl import Kubectl
 
 logger = logging.getLogger(__name__)
@@ -82,7 +84,17 @@ def install_crds(admin: Kubectl, *names: str) -> None:
         for file in fetch_crds(name):
             # Server-side: some are too long for the annotation that client-side apply writes.
             admin.run("apply", "--server-side", "-f", str(file))
-            admin.run("wait", "--for=condition=Established", "--timeout=30s", "-f", str(file))
+            eventually(partial(_is_established, admin, file), f"{file.name} being served")
+
+
+def _is_established(admin: Kubectl, file: Path) -> bool:
+    """Not `kubectl wait`, which fails on a CRD that has no conditions yet."""
+    found = json.loads(admin.run("get", "-f", str(file), "-o", "json"))
+    return all(
+        {"Established": "True"}.items()
+        <= {part["type"]: part["status"] for part in crd.get("status", {}).get("conditions") or ()}.items()
+        for crd in found.get("items", [found])
+    )
 
 
 def remove_crds(admin: Kubectl, *names: str) -> None:

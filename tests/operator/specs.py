@@ -158,7 +158,13 @@ network_policies = st.sampled_from(
     [
         {},
         {"management": "Unmanaged"},
-        {"egress": {"rules": [{"to": [{"ipBlock": {"cidr": "203.0.113.0/24"}}], "ports": [{"port": 443}]}]}},
+        {"clients": [{"namespaceSelector": {"matchLabels": {"team": "gateway"}}}], "egress": {"mode": "Replace"}},
+        {
+            "egress": {
+                "mode": "Extend",
+                "rules": [{"to": [{"ipBlock": {"cidr": "203.0.113.0/24"}}], "ports": [{"port": 443}]}],
+            }
+        },
     ]
 )
 

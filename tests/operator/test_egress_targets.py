@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 
 from rlm_operator.egress_targets import EgressTarget, egress_targets
-from rlm_operator.endpoint import Address, External, InCluster
+from rlm_operator.endpoint import Address, External, InCluster, ServiceName
 from tests.operator.setting_rules import tools
 from tests.operator.specs import build_stack
 
@@ -24,7 +24,7 @@ def test_a_stack_with_one_model_connects_to_its_endpoint() -> None:
 def test_a_sub_model_with_an_endpoint_of_its_own_is_a_second_target() -> None:
     stack = build_stack(subModel={"name": "s", "baseURL": "http://vllm:8000/v1", "keyless": True})
     assert [(target.field, target.endpoint) for target in egress_targets(stack)][1:] == [
-        ("spec.subModel.baseURL", InCluster("team"))
+        ("spec.subModel.baseURL", InCluster(ServiceName("team", "vllm"), 8000))
     ]
 
 

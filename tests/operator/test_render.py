@@ -176,7 +176,7 @@ def test_two_models_at_one_place_need_one_rule() -> None:
 
 def test_written_egress_rules_replace_the_derived_ones() -> None:
     rules = [{"to": [{"ipBlock": {"cidr": "203.0.113.0/24", "except": ["203.0.113.9/32"]}}], "ports": [{"port": 443}]}]
-    assert egress_of(networkPolicy={"egress": {"rules": rules}}) == [
+    assert egress_of(networkPolicy={"egress": {"mode": "Replace", "rules": rules}}) == [
         {
             "to": [{"ipBlock": {"cidr": "203.0.113.0/24", "except": ["203.0.113.9/32"]}}],
             "ports": [{"protocol": "TCP", "port": 443}],

@@ -6,7 +6,9 @@ import base64
 
 import pytest
 
+from rlm_operator.bounds import Bounds
 from rlm_operator.conditions import Reason
+from rlm_operator.names import API_VERSION
 from rlm_operator.objects.secret import build_filled_secret, generated_keys
 from rlm_operator.render import render
 from rlm_operator.resource import Manifest
@@ -79,6 +81,31 @@ def test_an_entry_that_is_missing_or_empty_is_named(found: Manifest) -> None:
 def test_a_filled_entry_is_fine() -> None:
     assert find_problem(NEED, secret(api_key="sk"), "team") is None
     assert find_problem(SecretNeed("llm-secrets", None, "keys"), secret(alice="a"), "team") is None
+
+
+LABELLED = Bounds(secret_label="rlm-operator.dev/usable=yes")
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_allowed"),
+    [({}, False), ({"rlm-operator.dev/usable": "no"}, False), ({"rlm-operator.dev/usable": "yes"}, True)],
+)
+def test_with_an_opt_in_label_only_secrets_that_carry_it_are_fine(labels: dict[str, str], is_allowed: bool) -> None:
+    found = secret(api_key="sk")
+    found["metadata"]["labels"] = labels
+    problem = find_problem(NEED, found, "team", LABELLED)
+    assert (problem is None) == is_allowed
+    assert problem is None or problem.reason is Reason.SECRET_NOT_ALLOWED
+    assert problem is None or "kubectl label secret llm-secrets -n team rlm-operator.dev/usable=yes" in problem.message
+
+
+def test_a_secret_that_the_operator_made_needs_no_label_but_one_of_its_name_does() -> None:
+    need = SecretNeed("demo-wasm-keys", "api-key", "keys", made_by_operator=True)
+    found = secret(api_key="k")
+    assert find_problem(need, found, "team", LABELLED) is not None
+    owner = {"apiVersion": API_VERSION, "kind": "SandboxPool", "name": "demo", "uid": "u", "controller": True}
+    found["metadata"]["ownerReferences"] = [owner]
+    assert find_problem(need, found, "team", LABELLED) is None
 
 
 def test_no_value_of_a_secret_is_in_a_message() -> None:

@@ -28,16 +28,23 @@ RULES: dict[str, tuple[str, Manifest]] = {
         "RLMStack",
         {"inference": {"auth": {"mode": "Disabled", "secretRef": {"name": "s"}}}},
     ),
-    "networkPolicy.egress.rules have no effect": (
+    "networkPolicy.egress.rules and networkPolicy.clients have no effect": (
         "RLMStack",
-        {
-            "networkPolicy": {
-                "management": "Unmanaged",
-                "egress": {"rules": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]},
-            }
-        },
+        {"networkPolicy": {"management": "Unmanaged", "clients": [{"podSelector": {}}]}},
+    ),
+    "networkPolicy.egress.rules need a mode": (
+        "RLMStack",
+        {"networkPolicy": {"egress": {"rules": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]}}},
     ),
     "a destination is either ipBlock": ("RLMStack", {"networkPolicy": {"egress": {"rules": [{"to": [{}]}]}}}),
+    "a cidr must be a range": (
+        "RLMStack",
+        {"networkPolicy": {"egress": {"mode": "Extend", "rules": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/33"}}]}]}}},
+    ),
+    "clients have no effect": (
+        "SandboxPool",
+        {"networkPolicy": {"management": "Unmanaged"}, "clients": [{"podSelector": {}}]},
+    ),
     "autoscaling.minReplicas must not exceed": (
         "SandboxPool",
         {"autoscaling": {"minReplicas": 3, "maxReplicas": 2}},

@@ -10,16 +10,24 @@ from rlm_operator.conditions import Condition, ConditionType, Reason
 from rlm_operator.errors import RefusedError
 from rlm_operator.kinds import Ref
 from rlm_operator.live import observe
+from rlm_operator.render import render
 from rlm_operator.resource import Manifest, Resource
 from rlm_operator.secret_needs import SecretProblem
 from rlm_operator.status import Observation, Refusal, assess, assess_invalid, build_status, refusal_of
 from tests.operator.objects import custom_resource, deployment, rolled_out, stored
-from tests.operator.specs import build_pool, build_stack
+from tests.operator.specs import INPUTS, build_pool, build_stack, one
 
 NOW = "2030-01-01T00:00:00Z"
 READY_POOL = custom_resource("SandboxPool", "demo", status={"conditions": [{"type": "Ready", "status": "True"}]})
+POLICY = observe(stored(one(render(build_stack(), INPUTS), "NetworkPolicy")))
 WELL = Observation(
-    deployment=deployment(2, rolled_out(2)), autoscaler=None, secret_problems=[], refusals=[], pool=READY_POOL
+    deployment=deployment(2, rolled_out(2)),
+    autoscaler=None,
+    secret_problems=[],
+    refusals=[],
+    pool=READY_POOL,
+    policy=POLICY,
+    inputs=INPUTS,
 )
 SCALED = {"autoscaling": {"minReplicas": 2, "maxReplicas": 5}}
 
@@ -136,7 +144,7 @@ def test_without_autoscaling_nothing_is_said_of_it() -> None:
     ("spec", "holds", "words"),
     [
         ({}, True, "api.openai.com"),
-        ({"model": {"name": "m", "baseURL": "http://vllm/v1"}}, True, "the models only"),
+        ({"model": {"name": "m", "baseURL": "http://vllm/v1"}}, True, "the addresses of the spec only"),
         ({"networkPolicy": {"management": "Unmanaged"}}, False, "a policy of your own"),
     ],
     ids=["a public name", "a Service", "unmanaged"],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rlm_operator.names import INFERENCE, NETWORK_LABEL, POOL_LABEL, pool_workload
+from rlm_operator.names import NETWORK_LABEL, POOL_LABEL, pool_workload
 from rlm_operator.objects.owner import Plane
 from rlm_operator.resource import Manifest
 
@@ -17,7 +17,7 @@ NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
 
 def build_stack_peers(plane: Plane, allowed_namespaces: Sequence[str]) -> list[Manifest]:
     """Inference pods of stacks that use the pool of `plane`: of its own namespace, and of those it allows."""
-    pods = {"matchLabels": {"app.kubernetes.io/component": INFERENCE, POOL_LABEL: plane.instance}}
+    pods = {"matchLabels": {POOL_LABEL: plane.instance}}
     others = sorted(set(allowed_namespaces) - {plane.namespace})
     peers: list[Manifest] = [{"podSelector": pods}]
     if others:

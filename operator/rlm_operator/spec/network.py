@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from rlm_operator.spec.base import SpecModel
 
+
+def _range(cidr: str) -> str:
+    try:
+        ip_network(cidr, strict=False)
+    except ValueError as error:
+        raise ValueError(_RANGE_WORDS) from error
+    return cidr
+
+
+_RANGE_WORDS = "a cidr must be a range of addresses: write for example 203.0.113.0/24 or 2001:db8::/32"
+
 LabelValue = Annotated[str, Field(max_length=63)]
-Cidr = Annotated[str, Field(max_length=64, pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$")]
+Cidr = Annotated[str, Field(max_length=64, pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$"), AfterValidator(_range)]
 
 
 class LabelExpression(SpecModel):
@@ -82,22 +94,40 @@ class EgressRule(SpecModel):
 
 
 class Egress(SpecModel):
-    """Destinations that replace those derived from the models' addresses."""
+    """Where inference pods may connect to: `Auto` opens what the spec's addresses need, `Extend` that and `rules`,
+    `Replace` only `rules`."""
 
+    mode: Literal["Auto", "Extend", "Replace"] = "Auto"
     rules: Annotated[tuple[EgressRule, ...], Field(max_length=32)] = ()
+
+    @model_validator(mode="after")
+    def _decided(self) -> Self:
+        if self.mode == "Auto" and self.rules:
+            raise ValueError(
+                "networkPolicy.egress.rules need a mode that says what becomes of the derived destinations: "
+                "set egress.mode to Extend to keep them beside the rules, or to Replace to open the rules only"
+            )
+        return self
 
 
 class NetworkPolicySettings(SpecModel):
-    """Whether the operator makes the inference pods' NetworkPolicy, and what it lets out."""
+    """Whether the operator makes the inference pods' NetworkPolicy, whom it lets in, and what it lets out."""
 
     management: Literal["Managed", "Unmanaged"] = "Managed"
+    clients: Annotated[tuple[Peer, ...], Field(max_length=32)] = ()
     egress: Egress = Egress()
 
     @model_validator(mode="after")
     def _effective(self) -> Self:
-        if self.management == "Unmanaged" and self.egress.rules:
+        if self.management == "Unmanaged" and (self.egress.rules or self.clients):
             raise ValueError(
-                "networkPolicy.egress.rules have no effect with management Unmanaged: "
-                "remove the rules, or set management to Managed"
+                "networkPolicy.egress.rules and networkPolicy.clients have no effect with management Unmanaged: "
+                "remove them, or set management to Managed"
             )
         return self
+
+
+class PoolNetworkPolicySettings(SpecModel):
+    """Whether the operator makes the sandbox pods' NetworkPolicy."""
+
+    management: Literal["Managed", "Unmanaged"] = "Managed"

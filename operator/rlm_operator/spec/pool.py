@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from rlm_operator.spec.base import BearerAuth, Duration, NamespaceName, Quantity, SpecModel
-from rlm_operator.spec.network import Peer
+from rlm_operator.spec.network import Peer, PoolNetworkPolicySettings
 from rlm_operator.spec.scheduling import Scheduling
 from rlm_operator.spec.workload import Autoscaling, LogSettings, Workload
 
@@ -79,8 +79,18 @@ class SandboxPoolSpec(Workload):
     scheduling: Scheduling = Scheduling()
     clients: Annotated[tuple[Peer, ...], Field(max_length=32)] = ()
     allowed_namespaces: Annotated[tuple[NamespaceName, ...], Field(max_length=64)] = ()
+    network_policy: PoolNetworkPolicySettings = PoolNetworkPolicySettings()
     auth: BearerAuth = BearerAuth()
     logging: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _clients_let_in(self) -> Self:
+        if self.network_policy.management == "Unmanaged" and self.clients:
+            raise ValueError(
+                "clients have no effect with networkPolicy.management Unmanaged: "
+                "remove them, or set management to Managed"
+            )
+        return self
 
     @model_validator(mode="after")
     def _session_fits(self) -> Self:

