@@ -34,6 +34,8 @@ from rlm_operator.resource import Manifest
 
 _TIMEOUT_SECONDS: Final = 10
 _PAGE_SIZE: Final = 500
+_LONGEST_MESSAGE: Final = 4096
+"""Admission webhooks may answer with megabytes, which are for no log and no condition."""
 _APPLY: Final = "application/apply-patch+yaml"
 _MERGE: Final = "application/merge-patch+json"
 _NO_VERSION: Final = "1"
@@ -152,18 +154,19 @@ class Cluster:
         body: Manifest | None = None,
         content_type: str = _JSON,
     ) -> Manifest:
-        status, answer = await self._exchange(method, path, query or {}, body, content_type)
+        status, answer, pause = await self._exchange(method, path, query or {}, body, content_type)
         if status == 401:
             # The token may have been rotated since the library read it; once more with a fresh one.
             self._configuration.api_key = (await _configure(self._access)).api_key
-            status, answer = await self._exchange(method, path, query or {}, body, content_type)
+            status, answer, pause = await self._exchange(method, path, query or {}, body, content_type)
         if status >= 400:
-            raise _api_error(status, answer, f"{method} {path}")
+            raise _api_error(status, answer, f"{method} {path}", pause)
         return answer
 
     async def _exchange(
         self, method: str, path: str, query: dict[str, str], body: Manifest | None, content_type: str
-    ) -> tuple[int, Manifest]:
+    ) -> tuple[int, Manifest, float]:
+        """Status, body, and the seconds for which the API server asks not to be asked again."""
         target = f"{path}?{urlencode(query)}" if query else path
         try:
             _, url, headers, _, _ = await self._client.param_serialize(
@@ -173,7 +176,7 @@ class Cluster:
                 method, url, header_params=headers, body=body, _request_timeout=_TIMEOUT_SECONDS
             )
             content = await response.read()  # type: ignore[no-untyped-call]  # the library is partly typed
-            return response.status, _parse(content)
+            return response.status, _parse(content), _seconds(response.headers.get("Retry-After"))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             words = str(error) or type(error).__name__
             raise UnavailableError(f"{method} {path}: no answer from the API server: {words}") from error
@@ -212,9 +215,14 @@ def _parse(body: bytes) -> Manifest:
     return parsed if isinstance(parsed, dict) else {"message": body.decode(errors="replace")[:500]}
 
 
-def _api_error(status: int, answer: Manifest, what: str) -> ApiError:
-    reason = str(answer.get("reason") or "")
-    message = str(answer.get("message") or "").strip() or f"HTTP {status}"
+def _seconds(retry_after: str | None) -> float:
+    """Kubernetes writes whole seconds there, never a date."""
+    return float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
+
+
+def _api_error(status: int, answer: Manifest, what: str, pause: float) -> ApiError:
+    reason = str(answer.get("reason") or "")[:_LONGEST_MESSAGE]
+    message = str(answer.get("message") or "").strip()[:_LONGEST_MESSAGE] or f"HTTP {status}"
     if not reason:
         # Not a Status of Kubernetes: its words do not say what was asked for.
         message = f"{what}: {message}"
@@ -228,4 +236,4 @@ def _api_error(status: int, answer: Manifest, what: str) -> ApiError:
             kind = RefusedError
         case _:
             kind = UnavailableError
-    return kind(message, status=status, reason=reason)
+    return kind(message, status=status, reason=reason, retry_after=pause)

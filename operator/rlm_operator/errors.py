@@ -48,13 +48,17 @@ class WatchEndedError(OperatorError):
 
 
 class ApiError(OperatorError):
-    """A request to the API server failed. `status` is the HTTP status, 0 when there was no answer."""
+    """A request to the API server failed. `status` is the HTTP status, 0 when there was no answer.
 
-    def __init__(self, message: str, *, status: int = 0, reason: str = "") -> None:
+    `retry_after`: seconds for which the API server asks not to be asked again; 0 when it says nothing of that.
+    """
+
+    def __init__(self, message: str, *, status: int = 0, reason: str = "", retry_after: float = 0) -> None:
         super().__init__(message)
         self.message = message
         self.status = status
         self.reason = reason
+        self.retry_after = retry_after
 
 
 class NotFoundError(ApiError):

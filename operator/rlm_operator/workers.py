@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import Final
 
-from rlm_operator.errors import OperatorError
+from rlm_operator.errors import ApiError, OperatorError
 from rlm_operator.kinds import Ref
 from rlm_operator.metrics import Metrics
 from rlm_operator.reconcile import Reconciler
@@ -34,7 +34,7 @@ async def _reconcile(key: Ref, queue: WorkQueue, reconciler: Reconciler) -> str:
         async with asyncio.timeout(_LONGEST_RECONCILE_SECONDS):
             outcome = await reconciler.reconcile(key)
     except (OperatorError, TimeoutError) as error:
-        delay = queue.retry(key)
+        delay = queue.retry(key, error.retry_after if isinstance(error, ApiError) else 0)
         _log.warning("%s in %s: %s; next try in %.1f s", key, key.namespace, error or "took too long", delay)
         return "failed"
     except Exception:  # noqa: BLE001 - a defect that one resource uncovers must not stop the others

@@ -56,6 +56,7 @@ class WorkQueue:
         self._dirty: dict[Ref, Urgency] = {}
         self._failures: dict[Ref, _Failures] = {}
         self._due: dict[Ref, float] = {}
+        self._held: dict[Ref, float] = {}
         self._timers: list[tuple[float, Ref]] = []
         self._wake = asyncio.Event()
         self._closed = False
@@ -64,8 +65,16 @@ class WorkQueue:
         return sum(len(lane) for lane in self._lanes.values())
 
     def add(self, key: Ref, urgency: Urgency = Urgency.ROUTINE) -> None:
-        """Run as soon as a worker is free; takes the place of a later run. A key that waits may become more urgent."""
+        """Run as soon as a worker is free; takes the place of a later run. A key that waits may become more urgent.
+
+        A pause that the API server asked for (`retry`) is kept.
+        """
         self._due.pop(key, None)
+        held = self._held.pop(key, 0.0)
+        if held > self._clock():
+            self._held[key] = held
+            self._plan(key, held)
+            return
         if key in self._busy:
             self._dirty[key] = min(urgency, self._dirty.get(key, urgency))
             return
@@ -81,12 +90,12 @@ class WorkQueue:
         due = self._clock() + delay * random.uniform(_EARLIEST, 2 - _EARLIEST)  # noqa: S311 - spreads load, guards nothing
         if self._lane_of(key) is not None or self._due.get(key, due + 1) <= due:
             return
-        self._due[key] = due
-        heapq.heappush(self._timers, (due, key))
-        self._wake.set()
+        self._plan(key, due)
 
-    def retry(self, key: Ref) -> float:
+    def retry(self, key: Ref, pause: float = 0) -> float:
         """Run again after a wait that doubles with each failure in a row; returns that wait.
+
+        `pause`: seconds for which the API server asks not to be asked again; no event shortens them.
 
         A failure before the wait was over, of a run that an event asked for, leaves the wait as it is: else a resource
         with many events would soon wait longest, and its healing with it.
@@ -100,8 +109,10 @@ class WorkQueue:
             # Bounded before the power: the count has no bound.
             delay = min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0 ** min(count - 1, 16))
             self._failures[key] = _Failures(count, now + delay * _EARLIEST)
+        if pause > 0:
+            self._held[key] = now + min(pause, _LONGEST_BACKOFF_SECONDS)
         self.add_after(key, delay)
-        return delay
+        return max(delay, pause)
 
     def forget_failures(self, key: Ref) -> None:
         self._failures.pop(key, None)
@@ -144,6 +155,11 @@ class WorkQueue:
         key = next(iter(lane))
         del lane[key]
         return key
+
+    def _plan(self, key: Ref, due: float) -> None:
+        self._due[key] = due
+        heapq.heappush(self._timers, (due, key))
+        self._wake.set()
 
     def _promote(self) -> float | None:
         """Make due keys ready; returns the time until the next one is due."""

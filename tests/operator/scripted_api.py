@@ -30,7 +30,10 @@ class ScriptedApi:
             return web.Response(status=404, text="404 page not found")
         scripted = answers.pop(0) if len(answers) > 1 else answers[0]
         assert isinstance(scripted.body, bytes)
-        return web.Response(body=scripted.body, status=scripted.status, content_type="application/json")
+        pause = {name: value for name, value in scripted.headers.items() if name == "Retry-After"}
+        return web.Response(
+            body=scripted.body, status=scripted.status, headers=pause, content_type=scripted.content_type
+        )
 
     async def start(self) -> TestServer:
         app = web.Application()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from rlm_operator.cache import Cache
 from rlm_operator.cluster import Access, Cluster, open_cluster
@@ -71,6 +72,20 @@ async def test_a_failure_keeps_the_servers_words_and_says_what_to_do_by_its_clas
     with pytest.raises(kind, match=r"^exceeded quota: small$") as caught:
         await cluster.fetch(CONFIG)
     assert (caught.value.status, caught.value.reason) == (status, "Forbidden")
+
+
+async def test_the_pause_that_the_server_asks_for_is_told(api: ScriptedApi, cluster: Cluster) -> None:
+    api.answers[f"GET {PATH}"] = [web.Response(status=429, text="too many", headers={"Retry-After": "7"})]
+    with pytest.raises(UnavailableError, match="too many") as caught:
+        await cluster.fetch(CONFIG)
+    assert caught.value.retry_after == 7
+
+
+async def test_a_megabyte_of_words_is_cut(api: ScriptedApi, cluster: Cluster) -> None:
+    api.answer("GET", PATH, failure("no " * 350_000, "Forbidden"), 403)
+    with pytest.raises(RefusedError) as caught:
+        await cluster.fetch(CONFIG)
+    assert len(caught.value.message) == 4096
 
 
 async def test_an_answer_that_is_not_of_kubernetes_is_told_with_the_request(cluster: Cluster) -> None:

@@ -155,3 +155,19 @@ async def test_closing_ends_every_worker(workers: int) -> None:
     await asyncio.sleep(0)
     queue.close()
     assert await asyncio.gather(*waiting) == [None] * workers
+
+
+async def test_a_pause_that_the_api_server_asked_for_is_not_shortened_by_an_event() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock)
+    queue.add(A)
+    assert await take(queue) == A
+    assert queue.retry(A, 30) == 30
+    queue.done(A)
+    clock.now += 29
+    queue.add(A)
+    queue.add(B)
+    assert await take(queue) == B
+    assert len(queue) == 0
+    clock.now += 1
+    assert await take(queue) == A

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import yaml
 
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.kubectl import Kubectl, Object
-from tests.operator.integration.samples import CRDS, DEFAULT_INSTALL
+from tests.operator.integration.samples import CRDS, DEFAULT_INSTALL, NAMESPACED_INSTALL
 
 Permission = tuple[str, str, str]
 """API group, resource with its subresource, verb."""
@@ -57,9 +58,19 @@ class Installation:
 
 def install(control_plane: ControlPlane) -> Installation:
     """Applies config/default and waits until its custom resources are served."""
-    control_plane.admin.run("apply", "-k", str(DEFAULT_INSTALL))
+    installation = _apply(control_plane, DEFAULT_INSTALL)
     control_plane.admin.run("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
-    manifests = yaml.safe_load_all(control_plane.admin.run("kustomize", str(DEFAULT_INSTALL)))
+    return installation
+
+
+def install_namespaced(control_plane: ControlPlane) -> Installation:
+    """Applies config/namespaced, into a namespace that exists."""
+    return _apply(control_plane, NAMESPACED_INSTALL)
+
+
+def _apply(control_plane: ControlPlane, folder: Path) -> Installation:
+    control_plane.admin.run("apply", "-k", str(folder))
+    manifests = yaml.safe_load_all(control_plane.admin.run("kustomize", str(folder)))
     [deployment] = [manifest for manifest in manifests if manifest["kind"] == "Deployment"]
     return Installation(deployment)
 

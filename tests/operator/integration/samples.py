@@ -13,6 +13,7 @@ from tests.controlplane.kubectl import Object
 REPOSITORY: Final = Path(__file__).parents[3]
 CRDS: Final = REPOSITORY / "crds"
 DEFAULT_INSTALL: Final = REPOSITORY / "config" / "default"
+NAMESPACED_INSTALL: Final = REPOSITORY / "config" / "namespaced"
 SAMPLES: Final = REPOSITORY / "config" / "samples"
 QUICKSTART: Final = SAMPLES / "quickstart.yaml"
 API_VERSION: Final = "rlm-operator.dev/v1alpha1"
