@@ -111,6 +111,15 @@ PROGRAMS: Final = (
     Program("kubectl", KUBERNETES, "k8s.io/kubernetes/cmd/kubectl", ("version", "--client"), (1, 33)),
 )
 
+CYCLONUS: Final = Program(
+    "cyclonus",
+    Module("cyclonus", "github.com/mattfenwick/cyclonus"),
+    "github.com/mattfenwick/cyclonus/cmd/cyclonus",
+    ("version",),
+    (0, 5),
+)
+"""Judges network policies (`policy_evaluator`); no part of the control plane."""
+
 
 @dataclass(frozen=True)
 class Binaries:
@@ -241,11 +250,13 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="==> %(message)s", stream=sys.stderr)
     try:
         binaries = locate()
+        evaluator = find(CYCLONUS) or build(CYCLONUS)
     except BinaryError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     for program in PROGRAMS:
         logger.info("%s: %s", program.name, getattr(binaries, program.name.replace("-", "_")))
+    logger.info("%s: %s", CYCLONUS.name, evaluator)
     return 0
 
 

@@ -3,6 +3,7 @@
 ControlPlaneError
 ├── BinaryError        a program is missing and cannot be built, or its build failed
 ├── StartError         a process ended, or did not become ready in time; carries the end of its log
+├── EvaluatorError     the evaluator of network policies did not judge
 └── KubectlError       kubectl exited with an error; `stderr` holds the API server's words
 """
 
@@ -19,6 +20,10 @@ class BinaryError(ControlPlaneError):
 
 class StartError(ControlPlaneError):
     """A process of the control plane did not come up."""
+
+
+class EvaluatorError(ControlPlaneError):
+    """The evaluator of network policies failed, or judged something else than it was asked."""
 
 
 class KubectlError(ControlPlaneError):

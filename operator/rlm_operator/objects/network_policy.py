@@ -132,7 +132,7 @@ def _rule(opening: Opening, inputs: Inputs) -> Manifest | None:
             return {"to": [{"ipBlock": {"cidr": f"{address}/{width}"}}], "ports": [_tcp(port)]}
         case NameOpening(_, port):
             blocks = _bounded(inputs.bounds.allowed_cidrs) if inputs.bounds.allowed_cidrs else _INTERNET
-            return {"to": [_block(cidr, closed) for cidr, closed in blocks], "ports": [_tcp(port)]}
+            return {"to": [_closed_block(cidr, closed, inputs) for cidr, closed in blocks], "ports": [_tcp(port)]}
         case _:
             return None
 
@@ -144,10 +144,6 @@ def _bounded(allowed: Iterable[IPNetwork]) -> list[tuple[str, tuple[str, ...]]]:
 
 def _never_within(network: IPNetwork) -> tuple[str, ...]:
     return tuple(str(never) for never in NEVER if never != network and is_within(never, network))
-
-
-def _block(cidr: str, closed: Sequence[str]) -> Manifest:
-    return {"ipBlock": {"cidr": cidr, **({"except": list(closed)} if closed else {})}}
 
 
 def _in_namespace(namespace: str) -> Manifest:
@@ -169,12 +165,18 @@ def _narrowed(destination: Destination, inputs: Inputs) -> Manifest:
         return plain
     network = ip_network(destination.ip_block.cidr, strict=False)
     said = destination.ip_block.except_ or []
-    closed = [*_never_within(network), *_api_servers_within(network, inputs)]
-    further = [cidr for cidr in closed if not any(_covers(block, cidr) for block in said)]
-    return _block(destination.ip_block.cidr, [*said, *further])
+    further = [cidr for cidr in _never_within(network) if not any(_covers(block, cidr) for block in said)]
+    return _closed_block(destination.ip_block.cidr, [*said, *further], inputs)
 
 
-def _api_servers_within(network: IPNetwork, inputs: Inputs) -> list[str]:
+def _closed_block(cidr: str, closed: Sequence[str], inputs: Inputs) -> Manifest:
+    """The range without what is `closed`, the API server, and what the administrator refuses."""
+    found = _refused_within(ip_network(cidr, strict=False), inputs)
+    further = [single for single in found if not any(_covers(block, single) for block in closed)]
+    return {"ipBlock": {"cidr": cidr, **({"except": [*closed, *further]} if closed or further else {})}}
+
+
+def _refused_within(network: IPNetwork, inputs: Inputs) -> list[str]:
     addresses = sorted(map(str, inputs.network.api_servers))
     singles = [ip_network(address) for address in addresses]
     ranges = [*singles, *inputs.bounds.refused_cidrs]
