@@ -7,10 +7,12 @@ sender that breaks the framing, says what no process of ours says or sends too m
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import socket
 import struct
+import termios
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
@@ -21,6 +23,7 @@ from runtime.sandbox.reports import ForgedReportError, parse_report
 
 PACKETS_PER_WAKEUP: Final = 64
 MAX_MESSAGE: Final = 160 << 20  # an answer and a variable, with room; more is an attack
+UNREAD: Final = struct.Struct("i")  # of SIOCOUTQ, which is TIOCOUTQ: bytes that the other side has not read
 CREDENTIALS: Final = struct.Struct("iII")  # pid, uid, gid: struct ucred
 
 log = logging.getLogger(__name__)
@@ -81,6 +84,17 @@ class Channel:
     def is_held(self) -> bool:
         """A message has begun to arrive, and the rest of it waits for room in the server."""
         return self._line.held
+
+    @property
+    def is_unread(self) -> bool:
+        """Something that was sent waits until the process takes it. False where the kernel does not tell."""
+        if self.closed:
+            return False
+        try:
+            waiting = fcntl.ioctl(self._sock, termios.TIOCOUTQ, bytes(UNREAD.size))
+        except OSError:
+            return False
+        return bool(self._outgoing) or UNREAD.unpack(waiting)[0] > 0
 
     def close(self) -> None:
         if self.closed:

@@ -21,6 +21,8 @@ from runtime.sandbox.frames import Head
 from runtime.sandbox.usage import Meter, Usage, resident_bytes
 
 HELD_SECONDS: Final = 0.05
+BEGIN_SECONDS: Final = 2.0  # that a head may take to begin a request before it is killed all the same
+BEGIN_POLL_SECONDS: Final = 0.002
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +88,9 @@ class SessionProcess:
         self._pidfd: int | None = None
         self._channel: Channel | None = None
         self._waiter: asyncio.Future[Outcome] | None = None
+        self._asked = False  # the head does a request, or is suspended in it
         self._deadline: asyncio.TimerHandle | None = None
+        self._ending: asyncio.TimerHandle | None = None  # of a request that will be killed when it has begun
         self._killed_for: End | None = None
         self._why = ""
         self._epoch = 0  # rises with each promotion; a request of an older one is not run
@@ -136,8 +140,23 @@ class SessionProcess:
 
     def stop(self) -> None:
         """Interrupt the request that is under way, if there is one; whoever waits for its outcome is told so."""
-        if self._waiter is not None and not self._waiter.done():
-            self.kill(End.INTERRUPTED)
+        self._end_begun(End.INTERRUPTED, asyncio.get_running_loop().time() + BEGIN_SECONDS)
+
+    def _end_begun(self, end: End, latest: float) -> None:
+        """Kill the head when it has taken the request, or at `latest` on the loop's clock.
+
+        Until then it may be taking the checkpoint of the state before, without which the session would end with it.
+        """
+        if self._waiter is None or self._waiter.done():
+            return
+        loop = asyncio.get_running_loop()
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None
+        if self._channel is not None and self._channel.is_unread and loop.time() < latest:
+            self._ending = loop.call_later(BEGIN_POLL_SECONDS, self._end_begun, end, latest)
+        else:
+            self.kill(end)
 
     def resident_bytes(self) -> int:
         return sum(resident_bytes(pid) for pid in (self.pid, self._worker) if pid is not None)
@@ -208,6 +227,7 @@ class SessionProcess:
         self._waiter = loop.create_future()
         self._killed_for = None
         self._why = ""
+        self._asked = True
         if head["t"] == "request":
             self._number += 1
             self._cell_asked = int(head["cell"])
@@ -256,19 +276,33 @@ class SessionProcess:
             # It has answered in time: the rest of a large answer waits for room in this process.
             self._deadline = asyncio.get_running_loop().call_later(HELD_SECONDS, self._time_out)
         else:
-            self.kill(End.TIMEOUT)
+            self._end_begun(End.TIMEOUT, asyncio.get_running_loop().time() + BEGIN_SECONDS)
+
+    @property
+    def is_under_way(self) -> bool:
+        """There is something to interrupt, or it ended and whoever asked left without being told."""
+        return not self.gone and (self._asked or self._waiter is not None)
 
     async def interrupt(self) -> Outcome | None:
-        """Kill what runs or is suspended and wait until the state before it is back. None: nothing was under way."""
+        """Kill what runs or is suspended and wait until the state before it is back; what has ended by itself meanwhile
+        is told as it ended. None: nothing was under way. An idle head is never killed: it may have no checkpoint yet.
+        """
         if self.gone:
             return None
-        if self._waiter is None or self._waiter.done():
+        if not self.is_under_way:
+            missed, self.unreported = self.unreported, None  # it died while it was suspended
+            return missed
+        if self._waiter is None or (self._asked and self._waiter.done()):
             self._waiter = asyncio.get_running_loop().create_future()
-        self.kill(End.INTERRUPTED)
+        self.stop()
         return await self._outcome(self._waiter)
 
     def _settle(self, outcome: Outcome) -> None:
         self._unbegun = None
+        self._asked = isinstance(outcome, Call)
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(outcome)
         elif isinstance(outcome, Ended):

@@ -192,7 +192,7 @@ class Session:
         lost."""
         self._suspension = None
         self.state = State.RUNNING
-        said = None if self.process.gone else await self._dialogue.interrupt()
+        said = await self._dialogue.interrupt() if self.process.is_under_way else None
         if isinstance(said, Ended):
             self._note_unreported(said)
         self.used_at = time.monotonic()

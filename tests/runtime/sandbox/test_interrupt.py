@@ -70,6 +70,24 @@ async def test_many_interrupts_at_once_get_the_same_reply_or_learn_that_there_is
     assert (await client.execute("x", session, create=False)).result == "1"
 
 
+async def test_a_client_that_leaves_and_interrupts_at_once_ends_one_cell_and_nothing_else(
+    client: SandboxClient,
+) -> None:
+    sessions = [(await client.create(prelude="x = 1")).session_id for _ in range(4)]
+
+    async def leave(session: str) -> None:
+        running = asyncio.create_task(client.execute("x = 2\nwhile True: pass", session))
+        await until_running(client, session)
+        running.cancel()
+        await client.request("POST", f"/sessions/{session}/interrupt")
+        await asyncio.gather(running, return_exceptions=True)
+
+    for _ in range(5):
+        await asyncio.gather(*(leave(session) for session in sessions))
+        for session in sessions:
+            assert (await client.execute("x", session, create=False)).result == "1"
+
+
 async def test_an_idle_session_has_nothing_to_interrupt_and_loses_nothing(client: SandboxClient) -> None:
     session = new_id()
     await client.execute("x = 1", session)
