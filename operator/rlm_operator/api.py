@@ -31,6 +31,10 @@ class KubernetesApi(Protocol):
         """All objects of a kind, in one namespace or in all, page by page."""
         ...
 
+    async def fetch_some(self, kind: str, namespace: str, label_selector: str, most: int) -> list[Manifest]:
+        """The first `most` objects of a kind, in one request."""
+        ...
+
     async def fetch_plurals(self, version: str) -> frozenset[str]:
         """Plural names that are served under an apiVersion of a group; empty when there is no such API."""
         ...

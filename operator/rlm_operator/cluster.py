@@ -108,6 +108,11 @@ class Cluster:
                 return Listing(items, page["metadata"]["resourceVersion"])
             query["continue"] = following
 
+    async def fetch_some(self, kind: str, namespace: str, label_selector: str, most: int) -> list[Manifest]:
+        query = {"labelSelector": label_selector, "limit": str(most)}
+        items: list[Manifest] = (await self._send("GET", APIS[kind].path(namespace), query))["items"]
+        return items
+
     async def fetch_plurals(self, version: str) -> frozenset[str]:
         try:
             answer = await self._send("GET", f"/apis/{version}")

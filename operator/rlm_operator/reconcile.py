@@ -29,8 +29,11 @@ from rlm_operator.network_facts import NOTHING_KNOWN
 from rlm_operator.objects.owner import plane_of
 from rlm_operator.optional_apis import OptionalApis
 from rlm_operator.ownership import Guard
+from rlm_operator.pod_look import PodLook, seconds_to_next
+from rlm_operator.pod_trouble import PodTrouble
 from rlm_operator.render import render, sandbox_key_secret, terms_for, terms_of
 from rlm_operator.resource import Identity, Kind, Manifest, Pool, Resource, Stack, identify, parse_resource
+from rlm_operator.rollout import Rollout
 from rlm_operator.secret_needs import SecretNeed, SecretProblem, find_problem, secret_needs
 from rlm_operator.status import Observation, Refusal, assess, assess_invalid, build_status
 from rlm_operator.surroundings import Surroundings
@@ -78,6 +81,7 @@ class Reconciler:
         self._namespaces = namespaces
         self._children = Children(api, cache, metrics)
         self._credentials = Credentials(api, cache, feed, metrics)
+        self._pods = PodLook(api)
 
     async def reconcile(self, key: Ref) -> Outcome:
         """Raises UnavailableError when the API server does not answer; the caller tries again later."""
@@ -106,12 +110,16 @@ class Reconciler:
         wanted, withheld = split_withheld(children, bool(refused) or is_secret_withheld(problems, self._bounds))
         refusals = [*settled.refusals, *refused, *await self._children.sync(guard, wanted, withheld)]
         await self._credentials.retire(guard, {need.name for need in needs})
-        observation = self._observe(resource, refusals, problems, inputs)
+        now = datetime.datetime.now(datetime.UTC)
+        rollout = Rollout.of(self._own(resource, "Deployment"))
+        pods = await self._pods.find_trouble(plane_of(resource.identity), rollout, now)
+        observation = self._observe(resource, refusals, problems, inputs, pods)
         conditions = assess(resource, observation)
         status = build_status(resource, observation, conditions, previous, _now())
         await self._report(resource.identity, conditions, status, previous)
         is_waiting = bool(problems) or inputs.network.misses_a_service
-        return Outcome(_POLL_MISSING_SECONDS if is_waiting else _POLL_SECONDS, refused=bool(refusals))
+        again = min(_POLL_MISSING_SECONDS if is_waiting else _POLL_SECONDS, seconds_to_next(rollout, now))
+        return Outcome(again, refused=bool(refusals))
 
     async def _inputs(self, resource: Resource) -> Inputs:
         return Inputs(
@@ -168,7 +176,12 @@ class Reconciler:
             return None
 
     def _observe(
-        self, resource: Resource, refusals: Sequence[Refusal], problems: Sequence[SecretProblem], inputs: Inputs
+        self,
+        resource: Resource,
+        refusals: Sequence[Refusal],
+        problems: Sequence[SecretProblem],
+        inputs: Inputs,
+        pods: PodTrouble | None,
     ) -> Observation:
         pool = self._pool(resource) if isinstance(resource, Stack) else None
         return Observation(
@@ -182,6 +195,7 @@ class Reconciler:
             served=self._optional.served,
             checklist=assess_cached(self._cache, resource, pool),
             namespaces=self._namespaces,
+            pods=pods,
         )
 
     async def _report_invalid(self, manifest: Manifest, message: str, previous: Mapping[str, Any]) -> None:

@@ -1,17 +1,24 @@
-"""How far a Deployment and its autoscaler are, and the conditions that follow from it. Pure."""
+"""How far a Deployment and its autoscaler are, and the conditions that follow from it and from its pods. Pure."""
 
 from __future__ import annotations
 
+import datetime
+import re
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Final, Self
 
 from rlm_operator.conditions import Condition, ConditionType, Reason
 from rlm_operator.live import Live
+from rlm_operator.pod_trouble import PodTrouble
+
+_POD_NAME: Final = re.compile(r'pods "([^"]+)-[a-z0-9]{5}"')
+"""In the words of a refusal: a name made for the attempt, which would be another one each time."""
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """Counts of pods. `stuck` holds the Deployment's own words when it gave up, `failure` when pods are refused."""
+    """Counts of pods. `stuck` holds the Deployment's own words when it gave up, `failure` when pods are refused;
+    `progressed` is when it last got on, by the API server's clock."""
 
     exists: bool
     desired: int = 0
@@ -23,6 +30,7 @@ class Rollout:
     has_minimum: bool = False
     stuck: str = ""
     failure: str = ""
+    progressed: datetime.datetime | None = None
 
     @classmethod
     def of(cls, deployment: Live | None) -> Self:
@@ -41,18 +49,32 @@ class Rollout:
             observed=status.get("observedGeneration", 0) >= deployment.generation,
             has_minimum=conditions.get("Available", {}).get("status") == "True",
             stuck=progressing.get("message", "") if progressing.get("reason") == "ProgressDeadlineExceeded" else "",
-            failure=failure.get("message", "") if failure.get("status") == "True" else "",
+            failure=_POD_NAME.sub(r'pods "\1-..."', failure.get("message", ""))
+            if failure.get("status") == "True"
+            else "",
+            progressed=_moment(progressing.get("lastUpdateTime")),
         )
 
     @property
     def is_complete(self) -> bool:
-        """All pods are of the newest revision, and no old one is left."""
-        return self.observed and self.updated >= self.desired and self.replicas <= self.updated
+        """All pods are of the newest revision and serve, and no old one is left."""
+        current = self.observed and self.updated >= self.desired and self.replicas <= self.updated
+        return current and self.available >= self.desired
 
 
-def rollout_conditions(rollout: Rollout) -> tuple[Condition, Condition]:
+def rollout_conditions(rollout: Rollout, pods: PodTrouble | None) -> tuple[Condition, Condition]:
     """Available and Progressing."""
-    return _available(rollout), _progressing(rollout)
+    return _available(rollout, pods), _progressing(rollout, pods)
+
+
+def rollout_trouble(rollout: Rollout, pods: PodTrouble | None) -> tuple[Reason, str] | None:
+    """What Degraded should say: pods that are refused, or that fail in a way that does not heal by waiting."""
+    if rollout.failure:
+        reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in rollout.failure else Reason.PODS_REFUSED
+        return reason, f"pods can not be created: {rollout.failure}"
+    if pods is not None and (rollout.stuck or not pods.heals_alone):
+        return pods.reason, pods.message
+    return None
 
 
 def autoscaler_condition(autoscaler: Live | None) -> Condition:
@@ -68,7 +90,7 @@ def autoscaler_condition(autoscaler: Live | None) -> Condition:
     return Condition(kind, False, Reason.AUTOSCALER_WAITING, "The autoscaler has not reported yet: wait a moment.")
 
 
-def _available(rollout: Rollout) -> Condition:
+def _available(rollout: Rollout, pods: PodTrouble | None) -> Condition:
     kind = ConditionType.AVAILABLE
     if not rollout.exists:
         return Condition(kind, False, Reason.PODS_UNAVAILABLE, "The Deployment does not exist yet.")
@@ -78,16 +100,29 @@ def _available(rollout: Rollout) -> Condition:
     counts = f"{rollout.available} of {rollout.desired} pods are available"
     if rollout.has_minimum and rollout.available > 0:
         return Condition(kind, True, Reason.PODS_AVAILABLE, f"{counts}.")
-    trouble = f": {rollout.failure}" if rollout.failure else "; kubectl describe pods tells what the others wait for."
-    return Condition(kind, False, Reason.PODS_UNAVAILABLE, counts + trouble)
+    why = _why(rollout, pods) or "kubectl describe pods tells what the others wait for."
+    return Condition(kind, False, Reason.PODS_UNAVAILABLE, f"{counts}: {why}")
 
 
-def _progressing(rollout: Rollout) -> Condition:
+def _progressing(rollout: Rollout, pods: PodTrouble | None) -> Condition:
     kind = ConditionType.PROGRESSING
+    why = _why(rollout, pods)
     if rollout.stuck:
-        words = f"{rollout.stuck} Look at the newest pods with kubectl describe pods."
+        words = f"{rollout.stuck} {why or 'Look at the newest pods with kubectl describe pods.'}"
         return Condition(kind, False, Reason.ROLLOUT_STUCK, words)
     if rollout.exists and rollout.is_complete:
         return Condition(kind, False, Reason.ROLLED_OUT, "All pods are of the newest revision.")
-    words = f"{rollout.updated} of {rollout.desired} pods are of the newest revision."
-    return Condition(kind, True, Reason.ROLLING_OUT, words)
+    counts = f"{rollout.updated} of {rollout.desired} pods are of the newest revision"
+    return Condition(kind, True, Reason.ROLLING_OUT, f"{counts}: {why}" if why else f"{counts}.")
+
+
+def _why(rollout: Rollout, pods: PodTrouble | None) -> str:
+    return rollout.failure or (pods.message if pods else "")
+
+
+def _steady(words: str) -> str:
+    return _POD_NAME.sub(r'pods "\1-..."', words)
+
+
+def _moment(text: Any) -> datetime.datetime | None:
+    return datetime.datetime.fromisoformat(text) if text else None

@@ -15,9 +15,10 @@ from rlm_operator.live import Live
 from rlm_operator.names import pool_url, stack_url
 from rlm_operator.network_isolation import network_isolated
 from rlm_operator.objects.owner import plane_of
+from rlm_operator.pod_trouble import PodTrouble
 from rlm_operator.pool_gate import pool_condition
 from rlm_operator.resource import Manifest, Pool, Resource, Stack
-from rlm_operator.rollout import Rollout, autoscaler_condition, rollout_conditions
+from rlm_operator.rollout import Rollout, autoscaler_condition, rollout_conditions, rollout_trouble
 from rlm_operator.secret_needs import SecretProblem
 
 
@@ -46,6 +47,7 @@ class Observation:
     served: frozenset[str] = frozenset()
     checklist: Sequence[Check] = ()
     namespaces: Sequence[str] = ()
+    pods: PodTrouble | None = None
 
 
 def refusal_of(ref: Ref, error: ApiError) -> Refusal:
@@ -57,8 +59,11 @@ def refusal_of(ref: Ref, error: ApiError) -> Refusal:
 def assess(resource: Resource, observation: Observation) -> list[Condition]:
     """Every condition of the resource; Ready comes first and repeats the gravest trouble among the others."""
     rollout = Rollout.of(observation.deployment)
-    available, progressing = rollout_conditions(rollout)
-    gates = [_degraded(observation.refusals), _secrets_ready(observation.secret_problems)]
+    available, progressing = rollout_conditions(rollout, observation.pods)
+    gates = [
+        _degraded(observation.refusals, rollout_trouble(rollout, observation.pods)),
+        _secrets_ready(observation.secret_problems),
+    ]
     further: list[Condition] = []
     if isinstance(resource, Stack):
         gates.append(pool_condition(resource, observation.pool, observation.namespaces))
@@ -114,11 +119,13 @@ def build_status(
     return status
 
 
-def _degraded(refusals: Sequence[Refusal]) -> Condition:
-    if not refusals:
+def _degraded(refusals: Sequence[Refusal], pods: tuple[Reason, str] | None) -> Condition:
+    troubles = [(refusal.reason, f"{refusal.ref}: {refusal.message}") for refusal in refusals]
+    troubles += [pods] if pods else []
+    if not troubles:
         return Condition(ConditionType.DEGRADED, False, Reason.AS_EXPECTED, "All children are as they should be.")
-    words = "; ".join(f"{refusal.ref}: {refusal.message}" for refusal in refusals)
-    return Condition(ConditionType.DEGRADED, True, refusals[0].reason, words)
+    words = "; ".join(message for _, message in troubles)
+    return Condition(ConditionType.DEGRADED, True, troubles[0][0], words)
 
 
 def _secrets_ready(problems: Sequence[SecretProblem]) -> Condition:

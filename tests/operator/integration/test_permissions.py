@@ -17,6 +17,7 @@ from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.eventually import eventually
 from tests.controlplane.optional_crds import install_crds
 from tests.operator.integration.installation import Installation, Permission
+from tests.operator.integration.kubelet import UNSCHEDULABLE, Kubelet
 from tests.operator.integration.samples import build_pool, build_stack
 from tests.operator.integration.tenant import Tenant
 
@@ -46,6 +47,9 @@ def everything_used(control_plane: ControlPlane, installation: Installation, ten
     )
     tenant.apply(taken)
     tenant.expect_condition("rlmstack", "taken", "Degraded", "True")
+    kubelet = Kubelet(tenant, "s-wasm")
+    kubelet.report(set(kubelet.pods()), UNSCHEDULABLE)
+    tenant.expect_condition("sandboxpool", "s", "Progressing", "True", says="Insufficient memory")
     tenant.apply(build_pool("other", tenant.namespace, {"replicas": 0}))
     changes = {
         "sandbox": None,
