@@ -45,6 +45,7 @@ class Reason(StrEnum):
     ROLLED_OUT = "RolledOut"
     ROLLING_OUT = "RollingOut"
     ROLLOUT_STUCK = "RolloutStuck"
+    API_MISSING = "ApiMissing"
     PODS_REFUSED = "PodsRefused"  # by admission; by a quota: QuotaExceeded
     IMAGE_PULL_FAILED = "ImagePullFailed"
     CONTAINER_REFUSED = "ContainerRefused"

@@ -27,6 +27,9 @@ class FencedApi:
     async def fetch_list(self, kind: str, namespace: str | None, label_selector: str | None) -> Listing:
         return await self._api.fetch_list(kind, namespace, label_selector)
 
+    async def fetch_some(self, kind: str, namespace: str, label_selector: str, most: int) -> list[Manifest]:
+        return await self._api.fetch_some(kind, namespace, label_selector, most)
+
     async def fetch_plurals(self, version: str) -> frozenset[str]:
         return await self._api.fetch_plurals(version)
 

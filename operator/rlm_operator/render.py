@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rlm_operator.inputs import Images, Inputs, PoolTerms
-from rlm_operator.names import pool_key_secret, stack_key_secret, stack_sandbox_key_secret
+from rlm_operator.names import pool_key_secret, pool_pods_service, stack_key_secret, stack_sandbox_key_secret
 from rlm_operator.objects.autoscaler import build_autoscaler
 from rlm_operator.objects.config_map import build_config_map, inference_settings, sandbox_settings
 from rlm_operator.objects.deployment import build_deployment, replicas_to_apply
@@ -18,6 +18,7 @@ from rlm_operator.objects.inference import build_inference_workspace
 from rlm_operator.objects.network_policy import build_inference_policy, build_sandbox_policy
 from rlm_operator.objects.owner import Plane, build_owned, plane_of
 from rlm_operator.objects.pod import build_pod_template
+from rlm_operator.objects.route import build_http_route, build_ingress
 from rlm_operator.objects.sandbox import build_sandbox_workspace
 from rlm_operator.objects.sandbox_pool import build_sandbox_pool
 from rlm_operator.objects.secret import build_generated_secret
@@ -31,7 +32,9 @@ from rlm_operator.objects.service_account import build_service_account
 from rlm_operator.objects.tools import build_tools_config_map
 from rlm_operator.openings import find_openings
 from rlm_operator.resource import Manifest, Pool, Resource, Stack, parse_resource
+from rlm_operator.spec.exposure import PoolService
 from rlm_operator.spec.pool import SandboxPoolSpec
+from rlm_operator.spec.stack import Inference
 from rlm_operator.spec.workload import Workload
 
 
@@ -101,7 +104,7 @@ def _stack_children(plane: Plane, stack: Stack, inputs: Inputs) -> list[Manifest
         build_stack_pods_service(plane),
         build_deployment(plane, build_pod_template(plane, workspace), replicas_to_apply(spec.inference, inputs.live)),
     ]
-    return children + _availability(plane, spec.inference)
+    return children + _routes(plane, spec.inference, inputs.served) + _availability(plane, spec.inference)
 
 
 def _pool_children(plane: Plane, pool: Pool, inputs: Inputs) -> list[Manifest]:
@@ -115,9 +118,24 @@ def _pool_children(plane: Plane, pool: Pool, inputs: Inputs) -> list[Manifest]:
     children += [
         build_pool_service(plane),
         build_pool_pods_service(plane),
+        *_aliases(plane, spec.service),
         build_deployment(plane, build_pod_template(plane, workspace), replicas_to_apply(spec, inputs.live)),
     ]
     return children + _availability(plane, spec)
+
+
+def _routes(plane: Plane, inference: Inference, served: frozenset[str]) -> list[Manifest]:
+    port = inference.service.port
+    routes = [] if inference.ingress is None else [build_ingress(plane, inference.ingress, port)]
+    if inference.http_route is not None and "HTTPRoute" in served:
+        routes.append(build_http_route(plane, inference.http_route, port))
+    return routes
+
+
+def _aliases(plane: Plane, service: PoolService) -> list[Manifest]:
+    """A further name, unless it is one that the pool has anyway."""
+    own = (None, plane.workload, pool_pods_service(plane.instance))
+    return [] if service.name in own else [build_pool_service(plane, service.name)]
 
 
 def _availability(plane: Plane, workload: Workload) -> list[Manifest]:

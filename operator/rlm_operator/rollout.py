@@ -67,14 +67,14 @@ def rollout_conditions(rollout: Rollout, pods: PodTrouble | None) -> tuple[Condi
     return _available(rollout, pods), _progressing(rollout, pods)
 
 
-def rollout_trouble(rollout: Rollout, pods: PodTrouble | None) -> tuple[Reason, str] | None:
+def rollout_trouble(rollout: Rollout, pods: PodTrouble | None) -> list[tuple[Reason, str]]:
     """What Degraded should say: pods that are refused, or that fail in a way that does not heal by waiting."""
     if rollout.failure:
         reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in rollout.failure else Reason.PODS_REFUSED
-        return reason, f"pods can not be created: {rollout.failure}"
+        return [(reason, f"pods can not be created: {rollout.failure}")]
     if pods is not None and (rollout.stuck or not pods.heals_alone):
-        return pods.reason, pods.message
-    return None
+        return [(pods.reason, pods.message)]
+    return []
 
 
 def autoscaler_condition(autoscaler: Live | None) -> Condition:

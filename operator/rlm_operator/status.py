@@ -20,6 +20,7 @@ from rlm_operator.pool_gate import pool_condition
 from rlm_operator.resource import Manifest, Pool, Resource, Stack
 from rlm_operator.rollout import Rollout, autoscaler_condition, rollout_conditions, rollout_trouble
 from rlm_operator.secret_needs import SecretProblem
+from rlm_operator.unserved import find_unserved
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,8 @@ def assess(resource: Resource, observation: Observation) -> list[Condition]:
     """Every condition of the resource; Ready comes first and repeats the gravest trouble among the others."""
     rollout = Rollout.of(observation.deployment)
     available, progressing = rollout_conditions(rollout, observation.pods)
-    gates = [
-        _degraded(observation.refusals, rollout_trouble(rollout, observation.pods)),
-        _secrets_ready(observation.secret_problems),
-    ]
+    troubles = [*find_unserved(resource, observation.served), *rollout_trouble(rollout, observation.pods)]
+    gates = [_degraded(observation.refusals, troubles), _secrets_ready(observation.secret_problems)]
     further: list[Condition] = []
     if isinstance(resource, Stack):
         gates.append(pool_condition(resource, observation.pool, observation.namespaces))
@@ -119,9 +118,8 @@ def build_status(
     return status
 
 
-def _degraded(refusals: Sequence[Refusal], pods: tuple[Reason, str] | None) -> Condition:
-    troubles = [(refusal.reason, f"{refusal.ref}: {refusal.message}") for refusal in refusals]
-    troubles += [pods] if pods else []
+def _degraded(refusals: Sequence[Refusal], further: Sequence[tuple[Reason, str]]) -> Condition:
+    troubles = [*((refusal.reason, f"{refusal.ref}: {refusal.message}") for refusal in refusals), *further]
     if not troubles:
         return Condition(ConditionType.DEGRADED, False, Reason.AS_EXPECTED, "All children are as they should be.")
     words = "; ".join(message for _, message in troubles)

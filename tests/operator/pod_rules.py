@@ -1,4 +1,4 @@
-"""Specs against the rules of `podTemplate`: message of the rule, kind, and a spec that breaks it; for test_spec.py."""
+"""Specs against the rules of `podTemplate`, Services and routes, by the message: kind and spec; for test_spec.py."""
 
 from __future__ import annotations
 
@@ -26,6 +26,18 @@ POD_RULES: Final[dict[str, tuple[str, Manifest]]] = {
     "tolerationSeconds counts with": _pool(tolerations=[{"key": "a", "tolerationSeconds": 1}]),
     "an affinity expression with In": _pool(
         affinity=_near({"matchExpressions": [{"key": "app", "operator": "Exists", "values": ["x"]}]})
+    ),
+    "service.annotations takes keys": ("RLMStack", {"inference": {"service": {"annotations": {"app": "x"}}}}),
+    "annotations of an Ingress": (
+        "RLMStack",
+        {
+            "inference": {
+                "ingress": {
+                    "host": "rlm.example.com",
+                    "annotations": {"nginx.ingress.kubernetes.io/configuration-snippet": "return 200;"},
+                }
+            }
+        },
     ),
     "podAffinity labelSelector.matchLabels": _pool(affinity=_near({"matchLabels": {"not a key": "x"}})),
 }

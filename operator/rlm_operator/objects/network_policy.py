@@ -85,7 +85,7 @@ def _callers(stack: Stack, siblings: Manifest) -> Manifest:
     clients = stack.spec.network_policy.clients
     if clients:
         return {"from": [siblings, *(_plain(client) for client in clients)]}
-    exposed = stack.spec.inference.service.type != "ClusterIP"
+    exposed = stack.spec.inference.is_exposed
     return {} if exposed else {"from": [{"podSelector": {}}]}
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from rlm_operator.names import API_PORT, pool_pods_service, stack_pods_service
 from rlm_operator.objects.owner import Plane, build_metadata
 from rlm_operator.resource import Manifest
-from rlm_operator.spec.stack import ServiceSettings
+from rlm_operator.spec.exposure import ServiceSettings
 
 
 def build_endpoint_service(plane: Plane, settings: ServiceSettings) -> Manifest:
     """The Service that users call; named like the stack."""
+    annotations = {"annotations": settings.annotations} if settings.annotations else {}
     return _service(
-        build_metadata(plane, plane.instance),
+        {**build_metadata(plane, plane.instance), **annotations},
         {"type": settings.type, "selector": plane.selector, "ports": [_port(settings.port)]},
     )
 
@@ -26,10 +27,10 @@ def build_stack_pods_service(plane: Plane) -> Manifest:
     )
 
 
-def build_pool_service(plane: Plane) -> Manifest:
-    """Sessions live in one pod, so calls of one client address go to one pod."""
+def build_pool_service(plane: Plane, alias: str | None = None) -> Manifest:
+    """Sessions live in one pod, so calls of one client address go to one pod. `alias`: a further name for it."""
     return _service(
-        build_metadata(plane),
+        build_metadata(plane, alias),
         {"type": "ClusterIP", "selector": plane.selector, "sessionAffinity": "ClientIP", "ports": [_port(API_PORT)]},
     )
 

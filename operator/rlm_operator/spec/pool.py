@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from rlm_operator.spec.base import BearerAuth, Duration, NamespaceName, Quantity, SpecModel
+from rlm_operator.spec.exposure import PoolService
 from rlm_operator.spec.network import Peer, PoolNetworkPolicySettings
 from rlm_operator.spec.scheduling import Scheduling
 from rlm_operator.spec.workload import Autoscaling, LogSettings, Workload
@@ -77,6 +78,7 @@ class SandboxPoolSpec(Workload):
     limits: SandboxLimits = SandboxLimits()
     sessions: Sessions = Sessions()
     scheduling: Scheduling = Scheduling()
+    service: PoolService = PoolService()
     clients: Annotated[tuple[Peer, ...], Field(max_length=32)] = ()
     allowed_namespaces: Annotated[tuple[NamespaceName, ...], Field(max_length=64)] = ()
     network_policy: PoolNetworkPolicySettings = PoolNetworkPolicySettings()

@@ -16,6 +16,7 @@ from rlm_operator.spec.base import (
     SecretRef,
     SpecModel,
 )
+from rlm_operator.spec.exposure import HTTPRouteSettings, IngressSettings, ServiceSettings
 from rlm_operator.spec.network import NetworkPolicySettings
 from rlm_operator.spec.pool import SandboxPoolSpec
 from rlm_operator.spec.tools import Tools
@@ -98,13 +99,6 @@ class InferenceAutoscaling(Autoscaling):
     target_cpu_utilization: Annotated[int, Field(alias="targetCPUUtilization", ge=1, le=100)] = 70
 
 
-class ServiceSettings(SpecModel):
-    """The Service that users call."""
-
-    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
-    port: Annotated[int, Field(ge=1, le=65535)] = 80
-
-
 class EndpointAuth(SpecModel):
     """Whether callers of the endpoint need a key, and where the keys are."""
 
@@ -127,7 +121,14 @@ class Inference(Workload):
     served_model_name: ModelName | None = None
     termination_grace_period_seconds: Annotated[int, Field(ge=10, le=86400)] = 300
     service: ServiceSettings = ServiceSettings()
+    ingress: IngressSettings | None = None
+    http_route: HTTPRouteSettings | None = None
     auth: EndpointAuth = EndpointAuth()
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether callers come from outside the namespace: through a load balancer, an Ingress or a Gateway."""
+        return self.service.type != "ClusterIP" or self.ingress is not None or self.http_route is not None
 
 
 class SandboxPoolRef(SpecModel):

@@ -17,6 +17,7 @@ from tests.controlplane.kubectl import Kubectl, Object
 
 CHILD_RESOURCES: Final = (
     "serviceaccounts,configmaps,secrets,services,deployments.apps,networkpolicies.networking.k8s.io,"
+    "ingresses.networking.k8s.io,"
     "poddisruptionbudgets.policy,horizontalpodautoscalers.autoscaling,sandboxpools.rlm-operator.dev"
 )
 MANAGED: Final = "app.kubernetes.io/managed-by=rlm-operator"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import pytest
 
-from rlm_operator.inputs import choose_images
+from rlm_operator.inputs import Inputs, choose_images
 from rlm_operator.kinds import APIS, OPTIONAL_CHILD_KINDS
-from rlm_operator.render import render_all
+from rlm_operator.render import render
 from rlm_operator.resource import parse_resource
 from tests.controlplane.audit import Request
 from tests.controlplane.cluster import ControlPlane
@@ -21,6 +21,8 @@ from tests.operator.integration.kubelet import UNSCHEDULABLE, Kubelet
 from tests.operator.integration.samples import build_pool, build_stack
 from tests.operator.integration.tenant import Tenant
 
+HOST = {"host": "rlm.example.com"}
+ROUTES = {"ingress": HOST, "httpRoute": {**HOST, "gatewayRef": {"name": "public"}}}
 OPTIONAL = {APIS[kind].plural for kind in OPTIONAL_CHILD_KINDS}
 
 
@@ -33,7 +35,8 @@ def everything_used(control_plane: ControlPlane, installation: Installation, ten
         "a list of each optional kind",
     )
     scaled = {"autoscaling": {"minReplicas": 2, "maxReplicas": 4}}
-    tenant.apply(build_stack("s", tenant.namespace, {"inference": scaled, "sandbox": scaled}))
+    sandbox = {**scaled, "service": {"name": "wasm-repl-service"}}
+    tenant.apply(build_stack("s", tenant.namespace, {"inference": {**scaled, **ROUTES}, "sandbox": sandbox}))
     for resource, name in (("horizontalpodautoscaler", "s-rlm"), ("horizontalpodautoscaler", "s-wasm")):
         tenant.expect(resource, name)
     for resource, name in (("serviceaccount", "s-rlm"), ("secret", "s-rlm-keys"), ("service", "s")):
@@ -41,12 +44,15 @@ def everything_used(control_plane: ControlPlane, installation: Installation, ten
         tenant.delete(resource, name)
         tenant.expect_another(resource, name, uid)
     # Names that somebody else has taken: what is there is looked at.
-    taken = build_stack("taken", tenant.namespace, {"inference": scaled})
-    tenant.apply(
-        *(child for child in render_all([parse_resource(taken)], choose_images()) if child["kind"] != "Secret")
-    )
+    taken = build_stack("taken", tenant.namespace, {"inference": {**scaled, **ROUTES}})
+    children = render(parse_resource(taken), Inputs(choose_images(), served=frozenset(OPTIONAL_CHILD_KINDS)))
+    tenant.apply(*(child for child in children if child["kind"] != "Secret"))
     tenant.apply(taken)
     tenant.expect_condition("rlmstack", "taken", "Degraded", "True")
+    for resource, name in (("ingress", "s-rlm"), ("httproute", "s-rlm"), ("service", "wasm-repl-service")):
+        tenant.expect(resource, name)
+    tenant.patch("rlmstack", "s", {"spec": {"sandbox": {"service": None}}})
+    tenant.expect_gone("service", "wasm-repl-service")
     kubelet = Kubelet(tenant, "s-wasm")
     kubelet.report(set(kubelet.pods()), UNSCHEDULABLE)
     tenant.expect_condition("sandboxpool", "s", "Progressing", "True", says="Insufficient memory")
@@ -55,7 +61,7 @@ def everything_used(control_plane: ControlPlane, installation: Installation, ten
         "sandbox": None,
         "sandboxPoolRef": {"name": "other"},
         "networkPolicy": {"management": "Unmanaged"},
-        "inference": {"replicas": 0, "autoscaling": None, "auth": {"mode": "Disabled"}},
+        "inference": {"replicas": 0, "autoscaling": None, "auth": {"mode": "Disabled"}, **dict.fromkeys(ROUTES)},
     }
     tenant.patch("rlmstack", "s", {"spec": changes})
     for resource, name in (
@@ -64,6 +70,8 @@ def everything_used(control_plane: ControlPlane, installation: Installation, ten
         ("poddisruptionbudget", "s-rlm"),
         ("horizontalpodautoscaler", "s-rlm"),
         ("secret", "s-rlm-keys"),
+        ("ingress", "s-rlm"),
+        ("httproute", "s-rlm"),
     ):
         tenant.expect_gone(resource, name)
 

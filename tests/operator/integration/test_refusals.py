@@ -103,6 +103,7 @@ STACKS: dict[str, tuple[Object, str]] = {
         {"sandbox": {"limits": {"memory": "2Gi"}}},
         "raise resources.limits.memory (default 1Gi) or lower limits.memory",
     ),
+    **{rule: (spec, rule) for rule, (kind, spec) in POD_RULES.items() if kind == "RLMStack"},
     "more pods than a thousand": ({"inference": {"replicas": 1001}}, "should be less than or equal to 1000"),
 }
 
@@ -137,7 +138,7 @@ POOLS: dict[str, tuple[Object, str]] = {
         {"clients": [{}]},
         "a client needs podSelector, namespaceSelector or both: say which pods may call",
     ),
-    **{rule: (spec, rule) for rule, (_, spec) in POD_RULES.items()},
+    **{rule: (spec, rule) for rule, (kind, spec) in POD_RULES.items() if kind == "SandboxPool"},
     "fewest pods above most pods": (
         {"autoscaling": {"minReplicas": 5, "maxReplicas": 2}},
         "lower minReplicas or raise maxReplicas",
