@@ -21,6 +21,7 @@ class ConditionType(StrEnum):
     SANDBOX_POOL_READY = "SandboxPoolReady"  # of a stack: its pool is ready
     SCALING_ACTIVE = "ScalingActive"  # of a resource with autoscaling: the autoscaler can do its work
     NETWORK_ISOLATED = "NetworkIsolated"  # a policy restricts the pods
+    MONITORING_READY = "MonitoringReady"  # of a resource that insists on monitoring: the cluster has the kinds for it
 
 
 class Reason(StrEnum):
@@ -61,6 +62,8 @@ class Reason(StrEnum):
     POLICY_UNMANAGED = "PolicyUnmanaged"
     POLICY_MISSING = "PolicyMissing"
     EGRESS_REFUSED = "EgressRefused"
+    MONITORING_APPLIED = "MonitoringApplied"
+    MONITORING_NOT_SERVED = "MonitoringNotServed"
 
 
 _STARTING: Final = (

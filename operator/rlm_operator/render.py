@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rlm_operator.inputs import Images, Inputs, PoolTerms
+from rlm_operator.monitoring.children import monitoring_children
 from rlm_operator.names import pool_key_secret, pool_pods_service, stack_key_secret, stack_sandbox_key_secret
 from rlm_operator.objects.autoscaler import build_autoscaler
 from rlm_operator.objects.config_map import build_config_map, inference_settings, sandbox_settings
@@ -46,6 +47,8 @@ def render(resource: Resource, inputs: Inputs) -> list[Manifest]:
             children = _stack_children(plane, resource, inputs)
         case Pool():
             children = _pool_children(plane, resource, inputs)
+    workload = _workload(resource)
+    children += monitoring_children(plane, resource.spec.monitoring, inputs.served, may_rest=workload.floor == 0)
     return [build_owned(child, resource.identity) for child in children]
 
 
@@ -136,6 +139,10 @@ def _aliases(plane: Plane, service: PoolService) -> list[Manifest]:
     """A further name, unless it is one that the pool has anyway."""
     own = (None, plane.workload, pool_pods_service(plane.instance))
     return [] if service.name in own else [build_pool_service(plane, service.name)]
+
+
+def _workload(resource: Resource) -> Workload:
+    return resource.spec.inference if isinstance(resource, Stack) else resource.spec
 
 
 def _availability(plane: Plane, workload: Workload) -> list[Manifest]:

@@ -12,6 +12,7 @@ from rlm_operator.errors import ApiError
 from rlm_operator.inputs import Inputs
 from rlm_operator.kinds import Ref
 from rlm_operator.live import Live
+from rlm_operator.monitoring.children import monitoring_conditions
 from rlm_operator.names import pool_url, stack_url
 from rlm_operator.network_isolation import network_isolated
 from rlm_operator.objects.owner import plane_of
@@ -70,6 +71,7 @@ def assess(resource: Resource, observation: Observation) -> list[Condition]:
     workload = resource.spec.inference if isinstance(resource, Stack) else resource.spec
     if workload.autoscaling is not None:
         further.append(autoscaler_condition(observation.autoscaler))
+    further += monitoring_conditions(resource.spec.monitoring, observation.served)
     # A rollout that is stuck explains why pods are missing, so it speaks first.
     gates += [progressing, available]
     trouble = next((gate for gate in gates if not gate.is_good), None)

@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 from rlm_operator.errors import SpecInvalidError
 from rlmctl.errors import InputError
 from rlmctl.render import load_documents, render_command, render_documents
-from tests.operator.specs import SAMPLES
+from tests.operator.specs import REPOSITORY
+
+QUICKSTART = REPOSITORY / "config" / "samples" / "quickstart.yaml"
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -64,16 +66,16 @@ def app() -> typer.Typer:
 
 
 def test_render_prints_yaml_that_reads_back_as_the_manifests(app: typer.Typer, tmp_path: Path) -> None:
-    printed = CliRunner().invoke(app, ["-f", str(SAMPLES[0]), "-n", "team"])
+    printed = CliRunner().invoke(app, ["-f", str(QUICKSTART), "-n", "team"])
     assert printed.exit_code == 0
     again = tmp_path / "printed.yaml"
     again.write_text(printed.stdout)
-    assert load_documents([again]) == render_documents([SAMPLES[0]], namespace="team")
+    assert load_documents([again]) == render_documents([QUICKSTART], namespace="team")
 
 
 def test_render_tells_what_is_wrong_with_a_spec(app: typer.Typer, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
-    wrong.write_text(SAMPLES[0].read_text().replace("replicas: 2", "replica: 2"))
+    wrong.write_text(QUICKSTART.read_text().replace("replicas: 2", "replica: 2"))
     printed = CliRunner().invoke(app, ["-f", str(wrong)])
     assert isinstance(printed.exception, InputError)  # the program prints it and ends with 2
     assert "unknown field" in str(printed.exception)

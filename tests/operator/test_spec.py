@@ -55,6 +55,8 @@ RULES: dict[str, tuple[str, Manifest]] = {
     ),
     "disruptionBudget.maxUnavailable 0": ("SandboxPool", {"disruptionBudget": {"maxUnavailable": "0%"}}),
     "disruptionBudget.minAvailable keeps all pods": ("SandboxPool", {"disruptionBudget": {"minAvailable": "67%"}}),
+    "monitoring.interval must be": ("SandboxPool", {"monitoring": {"interval": "1s"}}),
+    "monitoring.labels has a key": ("SandboxPool", {"monitoring": {"labels": {"-release": "x"}}}),
     "limits.timeout must be": ("SandboxPool", {"limits": {"timeout": "0s"}}),
     "limits.memory must be": ("SandboxPool", {"limits": {"memory": "8Gi"}}),
     "limits.outputBytes must be": ("SandboxPool", {"limits": {"outputBytes": "1"}}),

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from rlm_operator.spec.base import BearerAuth, Duration, NamespaceName, Quantity, SpecModel
 from rlm_operator.spec.exposure import PoolService
+from rlm_operator.spec.monitoring import Monitoring
 from rlm_operator.spec.network import Peer, PoolNetworkPolicySettings
 from rlm_operator.spec.scheduling import Scheduling
 from rlm_operator.spec.workload import Autoscaling, LogSettings, Workload
@@ -84,6 +85,7 @@ class SandboxPoolSpec(Workload):
     network_policy: PoolNetworkPolicySettings = PoolNetworkPolicySettings()
     auth: BearerAuth = BearerAuth()
     logging: LogSettings = LogSettings()
+    monitoring: Monitoring = Monitoring()
 
     @model_validator(mode="after")
     def _clients_let_in(self) -> Self:

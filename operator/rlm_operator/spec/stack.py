@@ -17,6 +17,7 @@ from rlm_operator.spec.base import (
     SpecModel,
 )
 from rlm_operator.spec.exposure import HTTPRouteSettings, IngressSettings, ServiceSettings
+from rlm_operator.spec.monitoring import Monitoring
 from rlm_operator.spec.network import NetworkPolicySettings
 from rlm_operator.spec.pool import SandboxPoolSpec
 from rlm_operator.spec.tools import Tools
@@ -150,6 +151,7 @@ class RLMStackSpec(SpecModel):
     sandbox: SandboxPoolSpec | None = None
     network_policy: NetworkPolicySettings = NetworkPolicySettings()
     logging: LogSettings = LogSettings()
+    monitoring: Monitoring = Monitoring()
 
     @model_validator(mode="after")
     def _one_sandbox(self) -> Self:

@@ -88,7 +88,8 @@ async def _fetch(api: KubernetesApi, ref: Ref) -> Manifest | None:
 def _pool_of(stack: Ref, manifest: Manifest) -> Ref:
     """The pool that a stack refers to, else its own, which has its name; whatever else the spec holds."""
     reference = (manifest.get("spec") or {}).get("sandboxPoolRef") or {}
-    return Ref(Kind.POOL, stack.namespace, reference.get("name") or stack.name)
+    namespace = reference.get("namespace") or stack.namespace
+    return Ref(Kind.POOL, namespace, reference.get("name") or stack.name)
 
 
 def _published(manifest: Mapping[str, Any]) -> dict[str, bool]:

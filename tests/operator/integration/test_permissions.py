@@ -36,7 +36,12 @@ def everything_used(control_plane: ControlPlane, installation: Installation, ten
     )
     scaled = {"autoscaling": {"minReplicas": 2, "maxReplicas": 4}}
     sandbox = {**scaled, "service": {"name": "wasm-repl-service"}}
-    tenant.apply(build_stack("s", tenant.namespace, {"inference": {**scaled, **ROUTES}, "sandbox": sandbox}))
+    watched = {"monitoring": {"dashboard": True}}
+    stack = build_stack("s", tenant.namespace, {"inference": {**scaled, **ROUTES}, "sandbox": sandbox, **watched})
+    tenant.apply(stack)
+    for resource in ("podmonitor", "prometheusrule"):
+        tenant.expect(resource, "s-rlm")
+    tenant.expect("configmap", "s-rlm-dashboard")
     for resource, name in (("horizontalpodautoscaler", "s-rlm"), ("horizontalpodautoscaler", "s-wasm")):
         tenant.expect(resource, name)
     for resource, name in (("serviceaccount", "s-rlm"), ("secret", "s-rlm-keys"), ("service", "s")):
@@ -61,6 +66,7 @@ def everything_used(control_plane: ControlPlane, installation: Installation, ten
         "sandbox": None,
         "sandboxPoolRef": {"name": "other"},
         "networkPolicy": {"management": "Unmanaged"},
+        "monitoring": {"enabled": "Never"},
         "inference": {"replicas": 0, "autoscaling": None, "auth": {"mode": "Disabled"}, **dict.fromkeys(ROUTES)},
     }
     tenant.patch("rlmstack", "s", {"spec": changes})
@@ -72,6 +78,9 @@ def everything_used(control_plane: ControlPlane, installation: Installation, ten
         ("secret", "s-rlm-keys"),
         ("ingress", "s-rlm"),
         ("httproute", "s-rlm"),
+        ("podmonitor", "s-rlm"),
+        ("prometheusrule", "s-rlm"),
+        ("configmap", "s-rlm-dashboard"),
     ):
         tenant.expect_gone(resource, name)
 

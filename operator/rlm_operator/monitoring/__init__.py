@@ -1,0 +1,1 @@
+"""What people see of a running installation: which alerts and graphs there are, and when they are made. Pure."""
