@@ -27,6 +27,7 @@ from rlm_operator.leader import Leader
 from rlm_operator.lease import Elector, LeaseElector, LeaseTerms, Unopposed
 from rlm_operator.metrics import Metrics
 from rlm_operator.optional_apis import OptionalApis
+from rlm_operator.recent_secrets import RecentSecrets
 from rlm_operator.reconcile import Reconciler
 from rlm_operator.relist import Relist
 from rlm_operator.resolver import Resolver
@@ -65,7 +66,7 @@ class _Process:
         self._relist = Relist(cluster, self._feed, optional, metrics, namespaces, settings.resync_seconds)
         recorder = EventRecorder(cluster, socket.gethostname())
         elector = _elector(settings, cluster)
-        fenced = FencedApi(cluster, lambda: elector.leads)
+        fenced = RecentSecrets(FencedApi(cluster, lambda: elector.leads))
         self._resolver = Resolver()
         surroundings = Surroundings(cluster, self._resolver, namespaces, cluster.server)
         self._reconciler = Reconciler(
