@@ -26,7 +26,7 @@ class Feed:
     def receive(self, kind: str, manifest: Manifest) -> bool:
         """An object exists in this version. Returns whether that was news."""
         ref = ref_of(manifest, kind)
-        news, before = False, self._cache.resource(ref)
+        news, before, child = False, self._cache.resource(ref), self._cache.child(ref)
         if kind in RESOURCE_KINDS:
             news = self._cache.put_resource(ref, manifest)
         live = observe(manifest, kind)
@@ -36,6 +36,8 @@ class Feed:
             urgency = _urgency(manifest) if kind in RESOURCE_KINDS else Urgency.ROUTINE
             self._enqueue(ref, live.owner.ref if live.owner else None, urgency)
             self._enqueue_pools(kind, before, manifest)
+            if child is not None and child.owner is not None and child.owner != live.owner:
+                self._queue.add(child.owner.ref)  # It was taken from its owner.
         return news
 
     def forget(self, kind: str, manifest: Manifest) -> None:

@@ -44,6 +44,7 @@ class Leader:
         self._work = work
         self._count = workers
         self._workers: list[asyncio.Task[None]] = []
+        self._hold: asyncio.Task[str] | None = None
         self._draining = False
         metrics.leader.set_function(lambda: float(self.works))
         metrics.queue_depth.set_function(lambda: len(queue) if self.works else 0)
@@ -68,6 +69,10 @@ class Leader:
         if self._workers:
             await asyncio.wait(self._workers, timeout=_DRAIN_SECONDS)
         await self._stop_workers()
+        if self._hold is not None:
+            # A renewal under way would get in the way of the release.
+            self._hold.cancel()
+            await asyncio.gather(self._hold, return_exceptions=True)
         await self._elector.release()
 
     async def _serve(self) -> str:
@@ -75,7 +80,7 @@ class Leader:
         # What was cut short at the end of the last term is in no queue.
         for ref in self._cache.resources():
             self._queue.add(ref)
-        hold = asyncio.create_task(self._elector.hold(), name="lease")
+        hold = self._hold = asyncio.create_task(self._elector.hold(), name="lease")
         self._workers = [asyncio.create_task(self._work(), name=f"worker {n}") for n in range(self._count)]
         announcement = asyncio.create_task(self._announce(), name="announcement")
         try:

@@ -119,10 +119,11 @@ class LeaseElector:
         if not self.leads:
             return
         self._until = float("-inf")
-        record = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
         try:
             async with asyncio.timeout(_RELEASE_SECONDS):
-                await self._store.replace({**self._lease, "spec": record})
+                await self._write(_released)
+        except _TakenError:
+            pass  # Then there is nothing to release.
         except (ApiError, TimeoutError) as error:
             _log.warning("the Lease was not released: %s", error or "no answer")
 
@@ -154,16 +155,21 @@ class LeaseElector:
     async def _renew(self) -> None:
         """Raises ApiError, and _TakenError when somebody else has the Lease."""
         try:
-            self._lease = await self._store.replace(self._renewed(self._lease))
+            self._lease = await self._write(self._renewed)
         except NotFoundError:
             self._lease = await self._create()
+
+    async def _write(self, change: Callable[[Manifest], Manifest]) -> Manifest:
+        """The Lease changed, as long as it is ours."""
+        try:
+            return await self._store.replace(change(self._lease))
         except ConflictError:
             # Either an answer to a renewal of ours was lost, or the Lease was edited, or it is somebody else's.
             found = await self._store.fetch(self._terms.ref)
             holder = (found.get("spec") or {}).get("holderIdentity")
             if holder != self._terms.identity:
                 raise _TakenError(f"the Lease is held by {holder or 'nobody'}") from None
-            self._lease = await self._store.replace(self._renewed(found))
+            return await self._store.replace(change(found))
 
     def _renewed(self, lease: Manifest) -> Manifest:
         changes = {"renewTime": _now(), "leaseDurationSeconds": self._terms.seconds}
@@ -224,6 +230,11 @@ Elector = LeaseElector | Unopposed
 
 class _TakenError(Exception):
     """Somebody else holds the Lease."""
+
+
+def _released(lease: Manifest) -> Manifest:
+    changes = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
+    return {**lease, "spec": {**lease["spec"], **changes}}
 
 
 def _now() -> str:

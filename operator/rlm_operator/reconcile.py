@@ -17,7 +17,7 @@ from rlm_operator.cache import Cache
 from rlm_operator.checklist.cached import assess_cached
 from rlm_operator.children import Children
 from rlm_operator.conditions import Condition, build_conditions, find_transitions, is_same_status
-from rlm_operator.errors import ConflictError, NotFoundError, OwnerGoneError, SpecInvalidError
+from rlm_operator.errors import NotFoundError, OwnerGoneError, SpecInvalidError
 from rlm_operator.events import EventRecorder
 from rlm_operator.feed import Feed
 from rlm_operator.inputs import Images, Inputs, PoolTerms
@@ -216,7 +216,8 @@ class Reconciler:
         body = {"apiVersion": API_VERSION, "kind": str(identity.kind), "metadata": metadata, "status": status}
         try:
             written = await self._api.apply_status(body)
-        except (NotFoundError, ConflictError) as error:
+        except NotFoundError as error:
+            # A conflict is another matter: either a namesake has come, which a watch tells, or many wrote at once.
             raise OwnerGoneError(f"{identity.kind} {identity.name} is gone") from error
         self._metrics.writes.labels("status").inc()
         self._feed.record_status(written)

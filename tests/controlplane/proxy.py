@@ -7,9 +7,12 @@ it. It speaks plain HTTP on loopback and passes on what it is asked, bearer toke
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 import re
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -28,12 +31,16 @@ START_SECONDS: Final = 10.0
 
 @dataclass
 class Fault:
-    """Requests whose `METHOD /path?query` contains a match of `pattern` are answered with `status`, `times` times."""
+    """Requests whose `METHOD /path?query` contains a match of `pattern` are answered with `status`, `times` times.
+
+    `answered`: which they were.
+    """
 
     pattern: re.Pattern[str]
     status: int
     times: int
     headers: Mapping[str, str]
+    body: bytes | None
     answered: list[str] = field(default_factory=list)
 
     def takes(self, request: str) -> bool:
@@ -46,6 +53,7 @@ class FaultProxy:
     def __init__(self, upstream: str, authority: Path) -> None:
         self._upstream = upstream
         self._tls = ssl.create_default_context(cafile=str(authority))
+        self._seen: list[tuple[str, float]] = []
         self._faults: list[Fault] = []
         self._stalled: list[re.Pattern[str]] = []
         self._cut = asyncio.Event()
@@ -66,11 +74,23 @@ class FaultProxy:
         self._loop.call_soon_threadsafe(self._ended.set)
         self._thread.join()
 
-    def fail(self, pattern: str, status: int, times: int = 1, headers: Mapping[str, str] | None = None) -> Fault:
-        """The next `times` matching requests get `status`; whom that was is in the fault's `answered`."""
-        fault = Fault(re.compile(pattern), status, times, headers or {})
+    def fail(
+        self,
+        pattern: str,
+        status: int,
+        times: int = 1,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Fault:
+        """The next `times` matching requests get `status` with `body`, or else with a Status of Kubernetes."""
+        fault = Fault(re.compile(pattern), status, times, headers or {}, body)
         self._faults.append(fault)
         return fault
+
+    def gaps(self, fault: Fault) -> list[float]:
+        """Seconds from each request that `fault` answered to the next one that is just the same."""
+        times = [[when for asked, when in self._seen if asked == answered] for answered in set(fault.answered)]
+        return [later - earlier for same in times for earlier, later in itertools.pairwise(same)]
 
     @contextmanager
     def stalled(self, pattern: str = "") -> Iterator[None]:
@@ -120,11 +140,15 @@ class FaultProxy:
 
     async def _handle(self, request: web.Request, session: aiohttp.ClientSession) -> web.StreamResponse:
         asked = f"{request.method} {request.rel_url}"
+        self._seen.append((asked, time.monotonic()))
         await self._wait_while_stalled(asked)
         for fault in self._faults:
             if fault.takes(asked):
                 fault.answered.append(asked)
-                return web.json_response(_status(fault.status), status=fault.status, headers=fault.headers)
+                body = json.dumps(_status(fault.status)).encode() if fault.body is None else fault.body
+                return web.Response(
+                    body=body, status=fault.status, headers=fault.headers, content_type="application/json"
+                )
         try:
             return await self._pass_on(request, session, asked)
         except aiohttp.ClientError as error:

@@ -165,3 +165,12 @@ async def test_a_stack_that_comes_moves_or_goes_queues_its_pools_also_of_another
     assert await world.queued() == {user, two}
     world.feed.replace("RLMStack", None, [], "10")
     assert {user, two} <= await world.queued()
+
+
+async def test_a_child_that_somebody_else_takes_over_queues_the_owner_that_it_had(world: World) -> None:
+    world.feed.receive("ConfigMap", child(5))
+    await world.queued()
+    taken = child(6)
+    taken["metadata"]["ownerReferences"] = []
+    world.feed.receive("ConfigMap", taken)
+    assert STACK in await world.queued()

@@ -119,6 +119,21 @@ async def test_a_released_lease_is_free_at_once(api: LeaseApi, clock: Clock) -> 
     assert api.holder == "b"
 
 
+async def test_a_lease_is_released_although_the_answer_to_its_last_renewal_was_lost(
+    api: LeaseApi, clock: Clock
+) -> None:
+    first = candidate(api, clock)
+    await acquires(first)
+    holding = asyncio.create_task(first.hold())
+    api.loses_answers = True
+    await writes(api, 1)
+    holding.cancel()
+    await asyncio.gather(holding, return_exceptions=True)
+    api.loses_answers = False
+    await first.release()
+    assert api.holder == ""
+
+
 async def test_a_lease_of_somebody_else_is_not_released(api: LeaseApi, clock: Clock) -> None:
     first = candidate(api, clock)
     await acquires(first)

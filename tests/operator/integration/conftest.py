@@ -81,8 +81,8 @@ def operator(running_operator: OperatorProcess) -> OperatorProcess:
 
 
 @pytest.fixture
-def tenant(control_plane: ControlPlane, operator: OperatorProcess) -> Iterator[Tenant]:
-    """A namespace of the test's own, served by the operator."""
+def unserved(control_plane: ControlPlane) -> Iterator[Tenant]:
+    """A namespace of the test's own; the test itself says which operator serves it."""
     tenant = Tenant(control_plane, f"team-{next(_numbers)}")
     yield tenant
     if control_plane.admin.get("namespace", tenant.namespace) is None:
@@ -91,3 +91,9 @@ def tenant(control_plane: ControlPlane, operator: OperatorProcess) -> Iterator[T
     tenant.kubectl.run("delete", resources, "--all", "-n", tenant.namespace, "--wait=false")
     eventually(lambda: not tenant.kubectl.list(resources, tenant.namespace), "the stacks being gone")
     tenant.kubectl.delete("namespace", tenant.namespace)
+
+
+@pytest.fixture
+def tenant(unserved: Tenant, operator: OperatorProcess) -> Tenant:
+    """A namespace of the test's own, served by the operator."""
+    return unserved

@@ -111,6 +111,22 @@ class OperatorProcess:
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False
 
+    @property
+    def has_ended(self) -> bool:
+        """By itself; `stop` then tells its exit status."""
+        return self._process is not None and self._process.returncode is not None
+
+    def trouble(self, path: str) -> str:
+        """Body of GET `path` where that is answered by 503, else empty."""
+        try:
+            self.fetch(path)
+        except urllib.error.HTTPError as error:
+            body: bytes = error.read()
+            return body.decode() if error.code == 503 else ""
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return ""
+        return ""
+
     def fetch(self, path: str) -> str:
         """Body of GET `path` on its metrics port."""
         with urllib.request.urlopen(f"{self.metrics_url}{path}", timeout=5) as reply:  # noqa: S310  # loopback

@@ -17,13 +17,13 @@ RBAC, APPS, CERTIFICATES = "rbac.authorization.k8s.io", "apps", "certificates.k8
 OURS = "rlm-operator.dev"
 
 DENIED = [
-    *(Action(verb, "", "secrets") for verb in ("list", "watch", "update", "patch", "deletecollection")),
+    *(Action(verb, "", "secrets") for verb in ("list", "watch", "update", "deletecollection")),
     *(Action(verb, "", "secrets", "kube-system") for verb in ("list", "watch")),
     *(Action("create", "", f"pods/{way}") for way in ("exec", "attach", "portforward", "eviction", "binding", "proxy")),
     *(Action("get", "", f"pods/{way}") for way in ("exec", "attach", "portforward", "proxy", "log")),
     *(Action(verb, "", "pods/ephemeralcontainers") for verb in ("update", "patch")),
     *(Action(verb, "", "pods") for verb in ("create", "update", "patch", "delete", "deletecollection")),
-    *(Action(verb, "", "nodes") for verb in ("get", "list", "watch", "patch", "update", "delete")),
+    *(Action(verb, "", "nodes") for verb in ("get", "watch", "patch", "update", "delete")),
     *(Action(verb, "", "nodes/proxy") for verb in ("get", "create")),
     *(Action(verb, "", "namespaces") for verb in ("create", "patch", "update", "delete")),
     *(Action(verb, "", "persistentvolumes") for verb in ("create", "patch", "delete")),

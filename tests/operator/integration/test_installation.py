@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.eventually import eventually
+from tests.controlplane.kubectl import Object
 from tests.operator.integration.installation import Installation
 from tests.operator.integration.operator_process import OperatorProcess
 from tests.operator.integration.samples import DEFAULT_INSTALL
@@ -23,7 +24,12 @@ def test_the_operators_pod_is_admitted_in_a_restricted_namespace(
     namespace = installed.admin.get("namespace", installation.namespace)
     assert namespace is not None
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    pods = eventually(lambda: installed.admin.list("pods", installation.namespace), "the operator's pod")
+
+    def both() -> list[Object]:
+        found = installed.admin.list("pods", installation.namespace)
+        return found if len(found) == installation.deployment["spec"]["replicas"] else []
+
+    pods = eventually(both, "the operator's pods")
     assert {pod["spec"]["serviceAccountName"] for pod in pods} == {installation.service_account}
 
 
