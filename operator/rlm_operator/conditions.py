@@ -20,6 +20,7 @@ class ConditionType(StrEnum):
     SECRETS_READY = "SecretsReady"  # every Secret that pods mount is there
     SANDBOX_POOL_READY = "SandboxPoolReady"  # of a stack: its pool is ready
     SCALING_ACTIVE = "ScalingActive"  # of a resource with autoscaling: the autoscaler can do its work
+    ISOLATION_VERIFIED = "IsolationVerified"  # of a pool: traffic showed that the network enforces its policy
     NETWORK_ISOLATED = "NetworkIsolated"  # a policy restricts the pods
     MONITORING_READY = "MonitoringReady"  # of a resource that insists on monitoring: the cluster has the kinds for it
 
@@ -64,6 +65,10 @@ class Reason(StrEnum):
     EGRESS_REFUSED = "EgressRefused"
     MONITORING_APPLIED = "MonitoringApplied"
     MONITORING_NOT_SERVED = "MonitoringNotServed"
+    ISOLATION_VERIFIED = "IsolationVerified"
+    ISOLATION_PENDING = "IsolationPending"
+    ISOLATION_PROBE_FAILED = "IsolationProbeFailed"
+    NETWORK_POLICY_NOT_ENFORCED = "NetworkPolicyNotEnforced"
 
 
 _STARTING: Final = (
@@ -71,6 +76,7 @@ _STARTING: Final = (
     Reason.POOL_NOT_READY,
     Reason.AUTOSCALER_WAITING,
     Reason.POLICY_MISSING,
+    Reason.ISOLATION_PENDING,
 )
 """Reasons that every new resource passes through."""
 

@@ -45,6 +45,7 @@ APIS: Final[Mapping[str, Api]] = {
     "PodDisruptionBudget": Api("policy/v1", "poddisruptionbudgets"),
     "HorizontalPodAutoscaler": Api("autoscaling/v2", "horizontalpodautoscalers"),
     "Pod": Api("v1", "pods"),
+    "Job": Api("batch/v1", "jobs"),
     "Node": Api("v1", "nodes"),
     "EndpointSlice": Api("discovery.k8s.io/v1", "endpointslices"),
     "Event": Api("events.k8s.io/v1", "events"),
@@ -67,6 +68,7 @@ WATCHED_CHILD_KINDS: Final = (
     "NetworkPolicy",
     "PodDisruptionBudget",
     "HorizontalPodAutoscaler",
+    "Job",
 )
 """Secrets are not among them: they are read by name only."""
 OPTIONAL_CHILD_KINDS: Final = (

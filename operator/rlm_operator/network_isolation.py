@@ -5,7 +5,7 @@ from __future__ import annotations
 from rlm_operator.conditions import Condition, ConditionType, Reason
 from rlm_operator.inputs import Inputs
 from rlm_operator.live import Live
-from rlm_operator.openings import NameOpening, NamespaceOpening, NoOpening, find_openings
+from rlm_operator.openings import NameOpening, NamespaceOpening, NoOpening, find_openings, opens_by_name
 from rlm_operator.resource import Resource, Stack
 
 _KIND = ConditionType.NETWORK_ISOLATED
@@ -52,7 +52,7 @@ def _stack_words(stack: Stack, inputs: Inputs) -> str:
         sentences.append(_names_words(names, inputs))
     for opening in openings:
         match opening:
-            case NameOpening(host, _, private) if private and not _by_name(inputs):
+            case NameOpening(host, _, private) if private and not opens_by_name(inputs):
                 listed = ", ".join(map(str, private))
                 sentences.append(
                     f"{host} has private addresses ({listed}), which are not opened for a name: "
@@ -70,14 +70,10 @@ def _stack_words(stack: Stack, inputs: Inputs) -> str:
 
 def _names_words(names: list[str], inputs: Inputs) -> str:
     listed = ", ".join(names)
-    if _by_name(inputs):
+    if opens_by_name(inputs):
         return f"Cilium opens {listed} by name."
     where = "the ranges that the administrator allows" if inputs.bounds.allowed_cidrs else "the public Internet"
     return (
         f"For {listed} they may reach {where} at that port, which is wider than one host, because NetworkPolicies "
         "know no names: networkPolicy.egress with mode Replace narrows it to addresses."
     )
-
-
-def _by_name(inputs: Inputs) -> bool:
-    return "CiliumNetworkPolicy" in inputs.served

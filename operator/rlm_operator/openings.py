@@ -76,6 +76,12 @@ def find_openings(stack: Stack, inputs: Inputs) -> list[Opening]:
     return found
 
 
+def opens_by_name(inputs: Inputs) -> bool:
+    """Whether Cilium opens names as such. Not within ranges of the administrator's, which it can not combine
+    with names."""
+    return "CiliumNetworkPolicy" in inputs.served and not inputs.bounds.allowed_cidrs
+
+
 def _openings(field: str, endpoint: Endpoint, facts: NetworkFacts) -> Iterator[Opening]:
     match endpoint:
         case InCluster(service, port):

@@ -23,6 +23,7 @@ from rlm_operator.feed import Feed
 from rlm_operator.fence import FencedApi
 from rlm_operator.handlers import watch
 from rlm_operator.health import Checks, start_health_server
+from rlm_operator.isolation.runs import IsolationProbe
 from rlm_operator.leader import Leader
 from rlm_operator.lease import Elector, LeaseElector, LeaseTerms, Unopposed
 from rlm_operator.metrics import Metrics
@@ -77,6 +78,7 @@ class _Process:
             optional,
             surroundings,
             settings.bounds,
+            IsolationProbe(fenced, cache, self._resolver),
             recorder,
             metrics,
             namespaces,

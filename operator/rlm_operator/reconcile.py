@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from rlm_operator.api import KubernetesApi
@@ -21,6 +21,8 @@ from rlm_operator.errors import NotFoundError, OwnerGoneError, SpecInvalidError
 from rlm_operator.events import EventRecorder
 from rlm_operator.feed import Feed
 from rlm_operator.inputs import Images, Inputs, PoolTerms
+from rlm_operator.isolation.planning import ProbeState
+from rlm_operator.isolation.runs import IsolationProbe, Run
 from rlm_operator.kinds import Ref
 from rlm_operator.live import Live
 from rlm_operator.metrics import Metrics
@@ -65,6 +67,7 @@ class Reconciler:
         optional: OptionalApis,
         surroundings: Surroundings,
         bounds: Bounds,
+        isolation: IsolationProbe,
         recorder: EventRecorder,
         metrics: Metrics,
         namespaces: Sequence[str] = (),
@@ -76,6 +79,7 @@ class Reconciler:
         self._optional = optional
         self._surroundings = surroundings
         self._bounds = bounds
+        self._isolation = isolation
         self._recorder = recorder
         self._metrics = metrics
         self._namespaces = namespaces
@@ -108,18 +112,30 @@ class Reconciler:
         problems = await self._secret_problems(resource.identity.namespace, needs, settled)
         refused = refuse_targets(resource, inputs)
         wanted, withheld = split_withheld(children, bool(refused) or is_secret_withheld(problems, self._bounds))
+        state = ProbeState.of(previous)
+        run = await self._plan_probe(resource, wanted, state)
+        if run is not None:
+            wanted, withheld = [*wanted, *run.jobs], withheld | run.standing
         refusals = [*settled.refusals, *refused, *await self._children.sync(guard, wanted, withheld)]
         await self._credentials.retire(guard, {need.name for need in needs})
         now = datetime.datetime.now(datetime.UTC)
         rollout = Rollout.of(self._own(resource, "Deployment"))
         pods = await self._pods.find_trouble(plane_of(resource.identity), rollout, now)
         observation = self._observe(resource, refusals, problems, inputs, pods)
+        if run is not None and isinstance(resource, Pool):
+            state = await self._isolation.conclude(resource, run, _now()) or state
+        observation = replace(observation, isolation=state)
         conditions = assess(resource, observation)
         status = build_status(resource, observation, conditions, previous, _now())
         await self._report(resource.identity, conditions, status, previous)
         is_waiting = bool(problems) or inputs.network.misses_a_service
         again = min(_POLL_MISSING_SECONDS if is_waiting else _POLL_SECONDS, seconds_to_next(rollout, now))
         return Outcome(again, refused=bool(refusals))
+
+    async def _plan_probe(self, resource: Resource, children: list[Manifest], state: ProbeState | None) -> Run | None:
+        if not isinstance(resource, Pool):
+            return None
+        return await self._isolation.plan(resource, children, state, datetime.datetime.now(datetime.UTC))
 
     async def _inputs(self, resource: Resource) -> Inputs:
         return Inputs(

@@ -12,6 +12,7 @@ from rlm_operator.inputs import Images, Inputs, PoolTerms
 from rlm_operator.monitoring.children import monitoring_children
 from rlm_operator.names import pool_key_secret, pool_pods_service, stack_key_secret, stack_sandbox_key_secret
 from rlm_operator.objects.autoscaler import build_autoscaler
+from rlm_operator.objects.cilium_policy import build_cilium_policy
 from rlm_operator.objects.config_map import build_config_map, inference_settings, sandbox_settings
 from rlm_operator.objects.deployment import build_deployment, replicas_to_apply
 from rlm_operator.objects.disruption_budget import build_disruption_budget
@@ -98,7 +99,10 @@ def _stack_children(plane: Plane, stack: Stack, inputs: Inputs) -> list[Manifest
     if terms.key_secret is None:
         children.append(build_generated_secret(plane, stack_sandbox_key_secret(stack.identity.name)))
     if spec.network_policy.management == "Managed":
-        children.append(build_inference_policy(plane, stack, find_openings(stack, inputs), inputs))
+        openings = find_openings(stack, inputs)
+        by_name = build_cilium_policy(plane, openings, inputs)
+        children += [] if by_name is None else [by_name]
+        children.append(build_inference_policy(plane, stack, openings, inputs))
     if spec.owned_pool is not None:
         children.append(build_sandbox_pool(plane, spec.owned_pool))
     workspace = build_inference_workspace(plane, stack, inputs.images.inference, sandbox_key_secret(stack, terms))

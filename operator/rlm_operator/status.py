@@ -10,6 +10,7 @@ from rlm_operator.checklist.assessment import Check
 from rlm_operator.conditions import Condition, ConditionType, Reason, build_conditions
 from rlm_operator.errors import ApiError
 from rlm_operator.inputs import Inputs
+from rlm_operator.isolation.planning import ProbeState, isolation_condition
 from rlm_operator.kinds import Ref
 from rlm_operator.live import Live
 from rlm_operator.monitoring.children import monitoring_conditions
@@ -37,7 +38,8 @@ class Refusal:
 class Observation:
     """What the cluster shows after a reconcile. `pool` is None when a stack's pool does not exist. `policy`: the
     resource's own NetworkPolicy. `inputs`: what was rendered with. `served`: those of kinds.OPTIONAL_CHILD_KINDS that
-    the API server has. `namespaces`: those that the operator serves; empty: all."""
+    the API server has. `namespaces`: those that the operator serves; empty: all. `isolation`: of a pool, the last
+    verdict of its probe."""
 
     deployment: Live | None
     autoscaler: Live | None
@@ -50,6 +52,7 @@ class Observation:
     checklist: Sequence[Check] = ()
     namespaces: Sequence[str] = ()
     pods: PodTrouble | None = None
+    isolation: ProbeState | None = None
 
 
 def refusal_of(ref: Ref, error: ApiError) -> Refusal:
@@ -68,6 +71,8 @@ def assess(resource: Resource, observation: Observation) -> list[Condition]:
     if isinstance(resource, Stack):
         gates.append(pool_condition(resource, observation.pool, observation.namespaces))
     further.append(network_isolated(resource, observation.policy, observation.inputs))
+    if isinstance(resource, Pool) and (isolation := isolation_condition(resource, observation.isolation)) is not None:
+        further.append(isolation)
     workload = resource.spec.inference if isinstance(resource, Stack) else resource.spec
     if workload.autoscaling is not None:
         further.append(autoscaler_condition(observation.autoscaler))
@@ -116,6 +121,8 @@ def build_status(
     if isinstance(resource, Stack):
         status["sandboxPool"] = resource.pool_name
     status["checklist"] = [check.as_status() for check in observation.checklist]
+    if observation.isolation is not None:
+        status["isolation"] = observation.isolation.to_status()
     status["conditions"] = build_conditions(conditions, previous.get("conditions") or (), identity.generation, now)
     return status
 

@@ -160,3 +160,54 @@ def test_monitoring_namespaces_reach_the_metrics_port_of_both_planes_and_no_othe
 def test_an_unmanaged_pool_has_no_policy() -> None:
     children = render(build_pool(networkPolicy={"management": "Unmanaged"}), INPUTS)
     assert "NetworkPolicy" not in {child["kind"] for child in children}
+
+
+CILIUM = dataclasses.replace(INPUTS, served=frozenset({"CiliumNetworkPolicy"}), in_cluster=True)
+
+
+def test_where_cilium_is_names_are_opened_by_name_and_the_internet_is_not() -> None:
+    sub_model = {"name": "s", "baseURL": "https://other.test:8443/v1", "keyless": True}
+    children = render(build_stack(subModel=sub_model), CILIUM)
+    assert opened(CILIUM, subModel=sub_model) == []
+    policy = one(children, "CiliumNetworkPolicy")
+    assert policy["metadata"]["name"] == "demo-rlm"
+    assert policy["spec"]["endpointSelector"] == {"matchLabels": {"rlm-operator.dev/network": "demo-rlm"}}
+    dns, *names = policy["spec"]["egress"]
+    assert dns["toPorts"][0]["rules"] == {"dns": [{"matchPattern": "*"}]}
+    assert names == [
+        {
+            "toFQDNs": [{"matchName": "api.openai.com"}],
+            "toPorts": [{"ports": [{"port": "443", "protocol": "TCP"}]}],
+        },
+        {
+            "toFQDNs": [{"matchName": "other.test"}],
+            "toPorts": [{"ports": [{"port": "8443", "protocol": "TCP"}]}],
+        },
+    ]
+    kinds = [child["kind"] for child in children]
+    assert kinds.index("CiliumNetworkPolicy") < kinds.index("NetworkPolicy"), "no moment with neither"
+    assert "Cilium opens api.openai.com by name." in told(CILIUM)
+
+
+def test_whatever_a_name_leads_to_metadata_nodes_and_api_server_stay_denied() -> None:
+    facts = NetworkFacts(api_servers=frozenset({ip_address("203.0.113.1")}))
+    inputs = dataclasses.replace(CILIUM, network=facts)
+    addresses, entities = one(render(build_stack(), inputs), "CiliumNetworkPolicy")["spec"]["egressDeny"]
+    denied = {entry["cidr"] for entry in addresses["toCIDRSet"]}
+    assert {"169.254.0.0/16", "127.0.0.0/8", "fd00:ec2::254/128", "203.0.113.1/32"} <= denied
+    assert entities["toEntities"] == ["host", "remote-node", "kube-apiserver"]
+    assert addresses["toPorts"] == entities["toPorts"] == [{"ports": [{"port": "443", "protocol": "TCP"}]}]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "spec"),
+    [
+        (CILIUM, {"model": {"name": "m", "baseURL": "https://203.0.113.7/v1"}}),
+        (CILIUM, {"networkPolicy": {"management": "Unmanaged"}}),
+        (CILIUM, {"networkPolicy": {"egress": {"mode": "Replace"}}}),
+        (dataclasses.replace(CILIUM, bounds=Bounds(allowed_cidrs=(ip_network("0.0.0.0/1"),))), {}),
+    ],
+    ids=["no name", "unmanaged", "replaced", "bounded by ranges"],
+)
+def test_without_a_name_to_open_there_is_no_policy_for_cilium(inputs: Inputs, spec: Manifest) -> None:
+    assert "CiliumNetworkPolicy" not in {child["kind"] for child in render(build_stack(**spec), inputs)}

@@ -60,6 +60,7 @@ RULES: dict[str, tuple[str, Manifest]] = {
     "limits.timeout must be": ("SandboxPool", {"limits": {"timeout": "0s"}}),
     "limits.memory must be": ("SandboxPool", {"limits": {"memory": "8Gi"}}),
     "limits.outputBytes must be": ("SandboxPool", {"limits": {"outputBytes": "1"}}),
+    "isolationProbe.period must be": ("SandboxPool", {"isolationProbe": {"period": "9m"}}),
     "sessions.idleTimeout must be": ("SandboxPool", {"sessions": {"idleTimeout": "0s"}}),
     "sessions.maxDuration must be": ("SandboxPool", {"sessions": {"maxDuration": "169h"}}),
     "a client needs podSelector": ("SandboxPool", {"clients": [{}]}),

@@ -16,7 +16,14 @@ from rlm_operator.inputs import Inputs
 from rlm_operator.names import API_PORT, METRICS_PORT, NETWORK_LABEL
 from rlm_operator.objects.owner import Plane, build_metadata
 from rlm_operator.objects.pool_peers import build_sandbox_peer, build_stack_peers
-from rlm_operator.openings import AddressOpening, NameOpening, NamespaceOpening, Opening, PodsOpening
+from rlm_operator.openings import (
+    AddressOpening,
+    NameOpening,
+    NamespaceOpening,
+    Opening,
+    PodsOpening,
+    opens_by_name,
+)
 from rlm_operator.resource import Manifest, Stack
 from rlm_operator.spec.network import Destination, EgressRule, Peer
 from rlm_operator.spec.pool import SandboxPoolSpec
@@ -130,7 +137,7 @@ def _rule(opening: Opening, inputs: Inputs) -> Manifest | None:
         case AddressOpening(address, port):
             width = 32 if isinstance(address, IPv4Address) else 128
             return {"to": [{"ipBlock": {"cidr": f"{address}/{width}"}}], "ports": [_tcp(port)]}
-        case NameOpening(_, port):
+        case NameOpening(_, port) if not opens_by_name(inputs):
             blocks = _bounded(inputs.bounds.allowed_cidrs) if inputs.bounds.allowed_cidrs else _INTERNET
             return {"to": [_closed_block(cidr, closed, inputs) for cidr, closed in blocks], "ports": [_tcp(port)]}
         case _:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from rlm_operator.spec.base import SpecModel
+from rlm_operator.spec.base import Duration, SpecModel
 
 
 def _range(cidr: str) -> str:
@@ -125,6 +125,19 @@ class NetworkPolicySettings(SpecModel):
                 "remove them, or set management to Managed"
             )
         return self
+
+
+def _probe_period(value: Duration) -> Duration:
+    if not 600 <= value.seconds <= 604800:
+        raise ValueError("isolationProbe.period must be from 10m to 168h: write a duration such as 6h")
+    return value
+
+
+class IsolationProbe(SpecModel):
+    """Whether, and how often, traffic shows that the network keeps to the sandbox pods' policy."""
+
+    enabled: bool = True
+    period: Annotated[Duration, AfterValidator(_probe_period)] = Duration("6h")
 
 
 class PoolNetworkPolicySettings(SpecModel):

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from rlm_operator.spec.base import BearerAuth, Duration, NamespaceName, Quantity, SpecModel
 from rlm_operator.spec.exposure import PoolService
 from rlm_operator.spec.monitoring import Monitoring
-from rlm_operator.spec.network import Peer, PoolNetworkPolicySettings
+from rlm_operator.spec.network import IsolationProbe, Peer, PoolNetworkPolicySettings
 from rlm_operator.spec.scheduling import Scheduling
 from rlm_operator.spec.workload import Autoscaling, LogSettings, Workload
 
@@ -83,6 +83,7 @@ class SandboxPoolSpec(Workload):
     clients: Annotated[tuple[Peer, ...], Field(max_length=32)] = ()
     allowed_namespaces: Annotated[tuple[NamespaceName, ...], Field(max_length=64)] = ()
     network_policy: PoolNetworkPolicySettings = PoolNetworkPolicySettings()
+    isolation_probe: IsolationProbe = IsolationProbe()
     auth: BearerAuth = BearerAuth()
     logging: LogSettings = LogSettings()
     monitoring: Monitoring = Monitoring()

@@ -14,6 +14,7 @@ import pytest
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.eventually import eventually
 from tests.controlplane.kubectl import Object
+from tests.controlplane.optional_crds import install_crds, remove_crds
 from tests.operator.integration.operator_process import OperatorProcess
 from tests.operator.integration.samples import build_pool, build_stack
 from tests.operator.integration.tenant import Tenant
@@ -136,3 +137,20 @@ def test_no_pod_mounts_a_secret_without_the_label(tenant: Tenant) -> None:
 def test_secrets_that_the_operator_makes_need_no_label(tenant: Tenant) -> None:
     tenant.apply(build_pool("p", tenant.namespace))
     tenant.expect("deployment", "p-wasm")
+
+
+def test_names_are_opened_by_name_where_ciliums_kind_is_served_and_by_port_where_it_is_not(
+    tenant: Tenant, control_plane: ControlPlane
+) -> None:
+    tenant.apply(build_stack("s", tenant.namespace))
+    tenant.expect_condition("rlmstack", "s", "NetworkIsolated", "True", says="wider than one host")
+    assert egress_of(tenant, "s")
+    install_crds(control_plane.admin, "cilium")
+    try:
+        policy = tenant.expect("ciliumnetworkpolicies.cilium.io", "s-rlm")
+        assert policy["spec"]["egress"][1]["toFQDNs"] == [{"matchName": "api.openai.com"}]
+        tenant.expect_condition("rlmstack", "s", "NetworkIsolated", "True", says="Cilium opens api.openai.com by name")
+        assert egress_of(tenant, "s") == []
+    finally:
+        remove_crds(control_plane.admin, "cilium")
+    eventually(lambda: egress_of(tenant, "s") != [], "the rule of the NetworkPolicy")

@@ -6,18 +6,22 @@ is enough when this file runs alone.
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 
 from rlm_operator.inputs import Inputs, choose_images
+from rlm_operator.isolation.planning import due_run, policy_digest
 from rlm_operator.kinds import APIS, OPTIONAL_CHILD_KINDS
 from rlm_operator.render import render
-from rlm_operator.resource import parse_resource
+from rlm_operator.resource import Pool, parse_resource
 from tests.controlplane.audit import Request
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.eventually import eventually
 from tests.controlplane.optional_crds import install_crds
 from tests.operator.integration.installation import Installation, Permission
 from tests.operator.integration.kubelet import UNSCHEDULABLE, Kubelet
+from tests.operator.integration.probe_pods import ISOLATED, finish_probe
 from tests.operator.integration.samples import build_pool, build_stack
 from tests.operator.integration.tenant import Tenant
 
@@ -69,6 +73,7 @@ def everything_used(control_plane: ControlPlane, installation: Installation, ten
         "monitoring": {"enabled": "Never"},
         "inference": {"replicas": 0, "autoscaling": None, "auth": {"mode": "Disabled"}, **dict.fromkeys(ROUTES)},
     }
+    probe_isolation(tenant)
     tenant.patch("rlmstack", "s", {"spec": changes})
     for resource, name in (
         ("sandboxpool", "s"),
@@ -83,6 +88,26 @@ def everything_used(control_plane: ControlPlane, installation: Installation, ten
         ("configmap", "s-rlm-dashboard"),
     ):
         tenant.expect_gone(resource, name)
+
+
+def probe_isolation(tenant: Tenant) -> None:
+    """One pool whose network is tried, and one where somebody else has the name of a probe's Job."""
+    tenant.apply(build_pool("probed", tenant.namespace, {"replicas": 1}))
+    tenant.make_pods_ready("probed-wasm", 1)
+    finish_probe(tenant, ISOLATED)
+    tenant.expect_condition("sandboxpool", "probed", "IsolationVerified", "True")
+    squatted = build_pool("squatted", tenant.namespace, {"replicas": 1})
+    pool = parse_resource(squatted)
+    assert isinstance(pool, Pool)
+    policy = policy_digest(render(pool, Inputs(images=choose_images())))
+    run = due_run(pool, None, policy, datetime.datetime.now(datetime.UTC))
+    assert run is not None
+    container = {"name": "c", "image": "i"}
+    spec = {"suspend": True, "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}}
+    metadata = {"name": f"squatted-wasm-probe-{run}-client", "namespace": tenant.namespace}
+    tenant.apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}, squatted)
+    tenant.make_pods_ready("squatted-wasm", 1)
+    tenant.expect_condition("sandboxpool", "squatted", "Degraded", "True", says="belongs to somebody else")
 
 
 def test_nothing_was_asked_for_that_is_not_granted(
