@@ -6,6 +6,7 @@ asked, and answers are kept for a while; `reconcile.py` calls it in every pass.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -15,7 +16,7 @@ from rlm_operator.api import KubernetesApi
 from rlm_operator.egress_refusals import API_SERVER
 from rlm_operator.egress_targets import egress_targets
 from rlm_operator.endpoint import Address, External, InCluster, IPAddress, ServiceName, parse_address
-from rlm_operator.errors import NotFoundError
+from rlm_operator.errors import NotFoundError, RefusedError
 from rlm_operator.kinds import Ref
 from rlm_operator.network_facts import NetworkFacts, ServiceFact
 from rlm_operator.resolver import Resolver
@@ -24,6 +25,8 @@ from rlm_operator.resource import Stack
 _SERVICE_SECONDS: Final = 30.0
 _MISSING_SERVICE_SECONDS: Final = 5.0
 _HOSTS_SECONDS: Final = 300.0
+
+_log = logging.getLogger(__name__)
 
 
 class Surroundings:
@@ -96,7 +99,11 @@ class Surroundings:
         return self._hosts
 
     async def _fetch_nodes(self) -> frozenset[IPAddress]:
-        listing = await self._api.fetch_list("Node", None, None)
+        try:
+            listing = await self._api.fetch_list("Node", None, None)
+        except RefusedError as error:
+            _log.warning("addresses of nodes are not known, so stacks may name them: %s", error)
+            return frozenset()
         written = (
             entry["address"]
             for node in listing.items
@@ -111,7 +118,8 @@ class Surroundings:
         for kind in ("Service", "EndpointSlice"):
             try:
                 found = await self._api.fetch(Ref(kind, *API_SERVER))
-            except NotFoundError:
+            except (NotFoundError, RefusedError) as error:
+                _log.warning("an address of the API server is not known: %s", error)
                 continue
             written += (found.get("spec") or {}).get("clusterIPs") or []
             written += [text for endpoint in found.get("endpoints") or () for text in endpoint["addresses"]]

@@ -104,3 +104,14 @@ async def test_an_operator_of_some_namespaces_asks_for_nothing_outside_of_them(
 async def test_a_service_that_is_missing_is_known_to_be(cluster: Cluster) -> None:
     facts = await look_around(cluster).observe(build_stack(model={"name": "m", "baseURL": "http://vllm"}))
     assert facts.services == {ServiceName("team", "vllm"): None}
+
+
+async def test_an_operator_whose_role_is_older_than_itself_works_without_what_it_may_not_see(
+    api: ScriptedApi, cluster: Cluster
+) -> None:
+    refusal = {"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": "nodes is forbidden"}
+    del api.answers["GET /api/v1/nodes"]
+    api.answer("GET", "/api/v1/nodes", refusal, status=403)
+    facts = await look_around(cluster).observe(build_stack())
+    assert facts.nodes == frozenset()
+    assert ip_address("10.96.0.1") in facts.api_servers

@@ -17,7 +17,7 @@ from rlm_operator.endpoint import Address, Endpoint, External, IPAddress
 from rlm_operator.errors import SpecInvalidError
 from rlm_operator.isolation.planning import ProbeState, due_run, policy_digest
 from rlm_operator.isolation.verdict import ROLES, Report, judge, parse_report
-from rlm_operator.kinds import Ref, ref_of
+from rlm_operator.kinds import Ref, pool_ref_of, ref_of
 from rlm_operator.live import Live
 from rlm_operator.objects.isolation_probe import ROLE_LABEL, RUN_LABEL, build_probe_jobs, probe_job_name
 from rlm_operator.objects.owner import build_owned, plane_of
@@ -135,17 +135,14 @@ def _written(address: IPAddress, port: int) -> str:
 
 def _stack_of(manifest: Manifest, pool: Pool) -> Stack | None:
     """The stack, if it is one of those that use this pool and can be read."""
-    if manifest["kind"] != Kind.STACK:
+    here = Ref(Kind.POOL, pool.identity.namespace, pool.identity.name)
+    if manifest["kind"] != Kind.STACK or pool_ref_of(manifest) != here:
         return None
     try:
         stack = parse_resource(manifest)
     except SpecInvalidError:
         return None
-    uses = isinstance(stack, Stack) and (stack.pool_namespace, stack.pool_name) == (
-        pool.identity.namespace,
-        pool.identity.name,
-    )
-    return stack if uses and isinstance(stack, Stack) else None
+    return stack if isinstance(stack, Stack) else None
 
 
 def _ending(job: Live) -> str:
