@@ -24,9 +24,13 @@ class Images:
     sandbox: str
     sandbox_scientific: str
 
-    def for_guest(self, guest: str) -> str:
-        """The container image for a pool whose `image` is `guest`. Guests of one's own are in `sandbox`."""
-        return self.sandbox_scientific if guest == SCIENTIFIC_GUEST else self.sandbox
+    def for_guest(self, guest: str, digest: str | None = None) -> str:
+        """The container image for a pool whose `image` is `guest`. Guests of one's own are in `sandbox`.
+
+        `digest`, such as `sha256:…`, takes the place of tag and digest.
+        """
+        image = self.sandbox_scientific if guest == SCIENTIFIC_GUEST else self.sandbox
+        return image if digest is None else f"{_repository(image)}@{digest}"
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,13 @@ class Inputs:
     network: NetworkFacts = NOTHING_KNOWN
     bounds: Bounds = UNBOUNDED
     in_cluster: bool = False
+
+
+def _repository(image: str) -> str:
+    """`host:5000/sandbox` of `host:5000/sandbox:1@sha256:…`: a colon before the last slash is that of a port."""
+    named = image.partition("@")[0]
+    folder, slash, last = named.rpartition("/")
+    return f"{folder}{slash}{last.partition(':')[0]}"
 
 
 def choose_images(

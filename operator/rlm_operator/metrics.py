@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_CHANGE_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
 class Metrics:
@@ -18,6 +22,13 @@ class Metrics:
         )
         self.reconcile_seconds = Histogram(
             "rlm_operator_reconcile_seconds", "Duration of a reconcile.", ["kind"], registry=self.registry
+        )
+        self.change_applied_seconds = Histogram(
+            "rlm_operator_change_applied_seconds",
+            "Time from the news of a new or edited resource until it was applied.",
+            ["kind"],
+            buckets=_CHANGE_SECONDS,
+            registry=self.registry,
         )
         self.writes = Counter(
             "rlm_operator_writes", "Objects written or deleted; `status` for status.", ["kind"], registry=self.registry

@@ -119,7 +119,7 @@ def _pool_children(plane: Plane, pool: Pool, inputs: Inputs) -> list[Manifest]:
     children = [build_service_account(plane), build_config_map(plane, sandbox_settings(spec))]
     if spec.auth.secret_ref is None:
         children.append(build_generated_secret(plane, pool_key_secret(pool.identity.name)))
-    workspace = build_sandbox_workspace(plane, pool, inputs.images.for_guest(spec.image))
+    workspace = build_sandbox_workspace(plane, pool, inputs.images.for_guest(spec.image, spec.image_digest))
     if spec.network_policy.management == "Managed":
         children.append(build_sandbox_policy(plane, spec, inputs))
     children += [

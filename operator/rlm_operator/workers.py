@@ -8,6 +8,7 @@ from typing import Final
 
 from rlm_operator.errors import ApiError, OperatorError
 from rlm_operator.kinds import Ref
+from rlm_operator.logs import logged_for
 from rlm_operator.metrics import Metrics
 from rlm_operator.reconcile import Reconciler
 from rlm_operator.workqueue import WorkQueue
@@ -21,9 +22,11 @@ async def work(queue: WorkQueue, reconciler: Reconciler, metrics: Metrics) -> No
     """Run until the queue is closed."""
     while (key := await queue.get()) is not None:
         try:
-            with metrics.reconcile_seconds.labels(key.kind).time():
+            with logged_for(key), metrics.reconcile_seconds.labels(key.kind).time():
                 result = await _reconcile(key, queue, reconciler)
             metrics.reconciles.labels(key.kind, result).inc()
+            if result == "synced" and (seconds := queue.seconds_since_news(key)) is not None:
+                metrics.change_applied_seconds.labels(key.kind).observe(seconds)
         finally:
             queue.done(key)
 

@@ -53,6 +53,8 @@ class WorkQueue:
         self._lanes: dict[Urgency, dict[Ref, None]] = {urgency: {} for urgency in Urgency}
         self._picks = 0
         self._busy: set[Ref] = set()
+        self._news: dict[Ref, float] = {}
+        self._answered: dict[Ref, float] = {}
         self._dirty: dict[Ref, Urgency] = {}
         self._failures: dict[Ref, _Failures] = {}
         self._due: dict[Ref, float] = {}
@@ -70,6 +72,8 @@ class WorkQueue:
         A pause that the API server asked for (`retry`) is kept.
         """
         self._due.pop(key, None)
+        if urgency is not Urgency.ROUTINE:
+            self._news.setdefault(key, self._clock())
         held = self._held.pop(key, 0.0)
         if held > self._clock():
             self._held[key] = held
@@ -101,6 +105,8 @@ class WorkQueue:
         with many events would soon wait longest, and its healing with it.
         """
         now = self._clock()
+        if (since := self._answered.pop(key, None)) is not None:
+            self._news[key] = since
         before = self._failures.get(key)
         if before is not None and now < before.wait_until:
             delay = before.wait_until - now
@@ -113,6 +119,12 @@ class WorkQueue:
             self._held[key] = now + min(pause, _LONGEST_BACKOFF_SECONDS)
         self.add_after(key, delay)
         return max(delay, pause)
+
+    def seconds_since_news(self, key: Ref) -> float | None:
+        """Of a key that is being worked on: since it was first added as new or edited, tries that failed included. None
+        where nothing of that kind is answered by this run."""
+        since = self._answered.get(key)
+        return None if since is None else self._clock() - since
 
     def forget_failures(self, key: Ref) -> None:
         self._failures.pop(key, None)
@@ -128,6 +140,8 @@ class WorkQueue:
             wait = self._promote()
             if key := self._pick():
                 self._busy.add(key)
+                if (since := self._news.pop(key, None)) is not None:
+                    self._answered[key] = since
                 return key
             self._wake.clear()
             try:
@@ -140,6 +154,7 @@ class WorkQueue:
 
     def done(self, key: Ref) -> None:
         self._busy.discard(key)
+        self._answered.pop(key, None)
         if key in self._dirty:
             self.add(key, self._dirty.pop(key))
 

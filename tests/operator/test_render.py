@@ -248,6 +248,16 @@ def test_one_image_that_is_named_for_sandboxes_is_taken_for_every_guest(guest: s
     assert choose_images(sandbox="registry.test/mine:1").for_guest(guest) == "registry.test/mine:1"
 
 
+@pytest.mark.parametrize(
+    "image", ["host:5000/team/sandbox:1", "host:5000/team/sandbox", f"host:5000/team/sandbox:1@sha256:{'1' * 64}"]
+)
+def test_a_pools_digest_takes_the_place_of_the_operators_tag(image: str) -> None:
+    digest = f"sha256:{'0' * 64}"
+    children = render(build_pool(imageDigest=digest), Inputs(images=choose_images(sandbox=image)))
+    [container] = one(children, "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"host:5000/team/sandbox@{digest}"
+
+
 def test_a_sandbox_may_finish_its_longest_cell_before_it_is_killed() -> None:
     pool = build_pool(limits={"timeout": "90500ms"})
     pod = one(render(pool, INPUTS), "Deployment")["spec"]["template"]["spec"]

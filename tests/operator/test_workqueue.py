@@ -171,3 +171,33 @@ async def test_a_pause_that_the_api_server_asked_for_is_not_shortened_by_an_even
     assert len(queue) == 0
     clock.now += 1
     assert await take(queue) == A
+
+
+async def test_the_time_since_the_news_counts_waiting_and_failed_tries_until_it_is_answered() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock)
+    queue.add(A, Urgency.NEW)
+    clock.now += 3
+    assert await take(queue) == A
+    clock.now += 1
+    assert queue.seconds_since_news(A) == 4
+    queue.retry(A)
+    queue.done(A)
+    clock.now += 6
+    assert await take(queue) == A
+    assert queue.seconds_since_news(A) == 10
+    queue.done(A)
+    assert queue.seconds_since_news(A) is None
+
+
+async def test_news_during_a_run_are_those_of_the_next_run_and_routine_is_no_news() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock)
+    queue.add(A)
+    assert await take(queue) == A
+    assert queue.seconds_since_news(A) is None
+    queue.add(A, Urgency.EDITED)
+    clock.now += 5
+    queue.done(A)
+    assert await take(queue) == A
+    assert queue.seconds_since_news(A) == 5

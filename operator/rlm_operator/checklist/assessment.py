@@ -66,7 +66,7 @@ _ADVICE = {
     Item.TIMEOUTS: "undo the change: the operator's ConfigMap has one",
     Item.PRIVILEGES: "remove it, or keep what added it away from these pods",
     Item.USERS: "set runAsNonRoot on it, or keep what added it away from these pods",
-    Item.DIGESTS: "name images as NAME@sha256:DIGEST (operator options --inference-image, --sandbox-image)",
+    Item.DIGESTS: "name NAME@sha256:… in the operator's --inference-image and --sandbox-image, or a pool's imageDigest",
     Item.AUDIT: "set logging.audit to true",
 }
 

@@ -75,6 +75,7 @@ class SandboxPoolSpec(Workload):
     """Desired state of a pool."""
 
     image: Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] = "stdlib"
+    image_digest: Annotated[str | None, Field(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")] = None
     autoscaling: SandboxAutoscaling | None = None
     limits: SandboxLimits = SandboxLimits()
     sessions: Sessions = Sessions()
