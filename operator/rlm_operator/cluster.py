@@ -31,6 +31,7 @@ from rlm_operator.errors import (
 from rlm_operator.kinds import APIS, Ref, ref_of
 from rlm_operator.names import FIELD_MANAGER
 from rlm_operator.resource import Manifest
+from rlm_operator.tracing import Tracing, end_request
 
 _TIMEOUT_SECONDS: Final = 10
 _PAGE_SIZE: Final = 500
@@ -66,8 +67,9 @@ class Access:
 class Cluster:
     """An open connection; made by `open_cluster`, closed by `close`."""
 
-    def __init__(self, access: Access, configuration: Any) -> None:
+    def __init__(self, access: Access, configuration: Any, tracing: Tracing) -> None:
         self._access = access
+        self._tracing = tracing
         self._configuration = configuration
         self._client = client.ApiClient(configuration)
 
@@ -159,11 +161,13 @@ class Cluster:
         body: Manifest | None = None,
         content_type: str = _JSON,
     ) -> Manifest:
-        status, answer, pause = await self._exchange(method, path, query or {}, body, content_type)
-        if status == 401:
-            # The token may have been rotated since the library read it; once more with a fresh one.
-            self._configuration.api_key = (await _configure(self._access)).api_key
+        with self._tracing.request(method, path) as span:
             status, answer, pause = await self._exchange(method, path, query or {}, body, content_type)
+            if status == 401:
+                # The token may have been rotated since the library read it; once more with a fresh one.
+                self._configuration.api_key = (await _configure(self._access)).api_key
+                status, answer, pause = await self._exchange(method, path, query or {}, body, content_type)
+            end_request(span, status)
         if status >= 400:
             raise _api_error(status, answer, f"{method} {path}", pause)
         return answer
@@ -187,9 +191,9 @@ class Cluster:
             raise UnavailableError(f"{method} {path}: no answer from the API server: {words}") from error
 
 
-async def open_cluster(access: Access) -> Cluster:
+async def open_cluster(access: Access, tracing: Tracing | None = None) -> Cluster:
     """Raises ClusterConfigError when no usable configuration is found. Makes no request."""
-    return Cluster(access, await _configure(access))
+    return Cluster(access, await _configure(access), tracing or Tracing())
 
 
 async def _configure(access: Access) -> Any:

@@ -17,6 +17,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from rlm_operator.kinds import Ref
 from rlm_operator.resource import Kind
+from rlm_operator.tracing import current_trace_id
 from runtime.redaction import redact
 
 _TEXT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -50,6 +51,8 @@ def logged_for(key: Ref) -> Iterator[Mapping[str, str]]:
 
 def _add_pass(record: logging.LogRecord) -> bool:
     """A filter that lets everything pass."""
+    if (trace_id := current_trace_id()) is not None:
+        record.trace_id = trace_id
     for name, value in _PASS.get().items():
         setattr(record, name, value)
     return True

@@ -34,6 +34,7 @@ from rlm_operator.relist import Relist
 from rlm_operator.resolver import Resolver
 from rlm_operator.settings import Settings
 from rlm_operator.surroundings import Surroundings
+from rlm_operator.tracing import Tracing, open_tracing
 from rlm_operator.workers import work
 from rlm_operator.workqueue import WorkQueue
 
@@ -45,17 +46,19 @@ _log = logging.getLogger(__name__)
 
 async def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status."""
-    cluster = await open_cluster(Access(settings.kubeconfig, settings.context))
-    try:
-        return await _Process(settings, cluster).run()
-    finally:
-        await cluster.close()
+    async with open_tracing(settings.otlp_endpoint) as tracing:
+        cluster = await open_cluster(Access(settings.kubeconfig, settings.context), tracing)
+        try:
+            return await _Process(settings, cluster, tracing).run()
+        finally:
+            await cluster.close()
 
 
 class _Process:
-    def __init__(self, settings: Settings, cluster: Cluster) -> None:
+    def __init__(self, settings: Settings, cluster: Cluster, tracing: Tracing) -> None:
         metrics, cache = Metrics(), Cache()
         self._settings = settings
+        self._tracing = tracing
         self._cluster = cluster
         self._metrics = metrics
         self._queue = WorkQueue()
@@ -155,7 +158,7 @@ class _Process:
         return 0
 
     async def _work(self) -> None:
-        await work(self._queue, self._reconciler, self._metrics)
+        await work(self._queue, self._reconciler, self._metrics, self._tracing)
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -94,6 +94,13 @@ class Settings(BaseSettings):
     ] = ""
     metrics_host: Annotated[str, Field(description="address of /healthz, /readyz and /metrics")] = "0.0.0.0"
     metrics_port: Annotated[int, Field(description="port of /healthz, /readyz and /metrics", ge=0, le=65535)] = 8080
+    otlp_endpoint: Annotated[
+        str | None,
+        Field(
+            description="OTLP/HTTP collector that traces are sent to, such as http://collector:4318; unset: none",
+            pattern=r"^https?://[^\s/]+(/\S*)?$",
+        ),
+    ] = None
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="least severe level")] = "INFO"
     log_format: Annotated[Literal["json", "text"], Field(description="form of log lines")] = "json"
 

@@ -11,6 +11,7 @@ from rlm_operator.kinds import Ref
 from rlm_operator.logs import logged_for
 from rlm_operator.metrics import Metrics
 from rlm_operator.reconcile import Reconciler
+from rlm_operator.tracing import Tracing, end_pass
 from rlm_operator.workqueue import WorkQueue
 
 _LONGEST_RECONCILE_SECONDS: Final = 120
@@ -18,12 +19,17 @@ _LONGEST_RECONCILE_SECONDS: Final = 120
 _log = logging.getLogger(__name__)
 
 
-async def work(queue: WorkQueue, reconciler: Reconciler, metrics: Metrics) -> None:
+async def work(queue: WorkQueue, reconciler: Reconciler, metrics: Metrics, tracing: Tracing) -> None:
     """Run until the queue is closed."""
     while (key := await queue.get()) is not None:
         try:
-            with logged_for(key), metrics.reconcile_seconds.labels(key.kind).time():
+            with (
+                logged_for(key) as fields,
+                tracing.reconcile(key.kind, fields) as span,
+                metrics.reconcile_seconds.labels(key.kind).time(),
+            ):
                 result = await _reconcile(key, queue, reconciler)
+                end_pass(span, result)
             metrics.reconciles.labels(key.kind, result).inc()
             if result == "synced" and (seconds := queue.seconds_since_news(key)) is not None:
                 metrics.change_applied_seconds.labels(key.kind).observe(seconds)
