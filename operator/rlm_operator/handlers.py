@@ -20,6 +20,7 @@ from rlm_operator.errors import WatchEndedError
 from rlm_operator.feed import Feed
 from rlm_operator.kinds import APIS, RESOURCE_KINDS, WATCHED_CHILD_KINDS
 from rlm_operator.names import FIELD_MANAGER, MANAGED_BY_LABEL
+from rlm_operator.no_storage import NoDiffBaseStorage, NoProgressStorage
 from rlm_operator.relist import CHILD_SELECTOR, Relist
 
 _BACKOFF_SECONDS: Final = (0.5, 1, 2, 4, 8, 8, 8, 8)
@@ -102,6 +103,8 @@ def _build_settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.scanning.disabled = True
+    settings.persistence.diffbase_storage = NoDiffBaseStorage()
+    settings.persistence.progress_storage = NoProgressStorage()
     settings.queueing.idle_timeout = 1
     # An int: kopf sends a float as "300.0", which the API server refuses.
     settings.watching.server_timeout = 300

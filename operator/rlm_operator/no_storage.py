@@ -1,0 +1,43 @@
+"""kopf's persistence, switched off: it keeps nothing of an object and compares nothing.
+
+kopf would copy each object some times over to find what changed since it last looked; that was half of the operator's
+CPU in a burst. Only `on.event` handlers are registered, which need none of it. Used by `handlers.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kopf
+
+
+class NoDiffBaseStorage(kopf.DiffBaseStorage):
+    """Every object is as it was: its essence is empty."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:
+        """Nothing is known from before."""
+
+    def store(self, **_: Any) -> None:
+        """Nothing is kept."""
+
+
+class NoProgressStorage(kopf.ProgressStorage):
+    """No handler has a progress."""
+
+    def fetch(self, **_: Any) -> None:
+        """Nothing is known from before."""
+
+    def store(self, **_: Any) -> None:
+        """Nothing is kept."""
+
+    def purge(self, **_: Any) -> None:
+        """Nothing was kept."""
+
+    def touch(self, **_: Any) -> None:
+        """Nothing is written to the object."""
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        return essence
