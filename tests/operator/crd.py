@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from rlm_operator.resource import Manifest
 from tests.operator.specs import CRDS
 
 
+@functools.cache  # parsing takes seconds; nobody changes what is returned
 def load_crd(plural: str) -> Manifest:
     crd: Manifest = yaml.safe_load((CRDS / f"{plural}.yaml").read_text())
     return crd
