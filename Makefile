@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help demo test fuzz check clean guest pyodide images lock bench bench-inference test-quota
+.PHONY: help demo test fuzz check clean guest pyodide images lock bench bench-inference test-quota reference
 
 help: ## list the targets
 	@grep -hE '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -102,6 +102,9 @@ bench: guest .peers/installed ## the sandbox beside its peers, which are install
 
 bench-inference: guest .peers/recursive/installed ## the inference service beside its peers (BENCH_OPTIONS: --quick, --only …)
 	@$(BIN)/python -m benchmarks.inference $(BENCH_OPTIONS)
+
+reference: .venv/installed ## write docs/api.md anew from the CRDs
+	@$(BIN)/python -m tests.operator.reference
 
 clean: ## remove what was made in this folder, the virtual environment included
 	@rm -rf .venv .peers .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build

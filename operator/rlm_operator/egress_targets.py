@@ -31,9 +31,30 @@ def egress_targets(stack: Stack) -> list[EgressTarget]:
 
 
 def _addresses(stack: Stack) -> Iterator[tuple[str, str, str]]:
-    model, sub = stack.spec.model, stack.spec.sub_model
-    yield "the root model", "spec.model.baseURL", model.base_url
-    if sub is not None and sub.base_url is not None:
-        yield "the sub model", "spec.subModel.baseURL", sub.base_url
-    for index, function in enumerate(stack.spec.tools.functions):
+    spec = stack.spec
+    yield _model("root model", "spec.model", spec.model.proxy, spec.model.base_url)
+    if (sub := spec.sub_model) and (sub.proxy or sub.base_url):
+        yield _model("sub model", "spec.subModel", sub.proxy, sub.base_url or spec.model.base_url)
+    for index, function in enumerate(spec.tools.functions):
         yield f"the tool {function.name}", f"spec.tools.functions[{index}].url", function.url
+    if store := spec.storage.object_store:
+        field = "url" if store.endpoint is None else "endpoint"
+        yield "the object store", f"spec.storage.objectStore.{field}", store.endpoint or _provider(store.url)
+    if spec.tracing.otlp_endpoint:
+        yield "the trace collector", "spec.tracing.otlpEndpoint", spec.tracing.otlp_endpoint
+
+
+def _model(name: str, field: str, proxy: str | None, url: str) -> tuple[str, str, str]:
+    """With a proxy, the pods connect to it and to nothing behind it."""
+    if proxy:
+        return f"the proxy of the {name}", f"{field}.proxy", proxy
+    return f"the {name}", f"{field}.baseURL", url
+
+
+def _provider(url: str) -> str:
+    """Where the provider of `s3://…`, `gs://…` or `az://…` answers; its buckets have names below it."""
+    return {
+        "s3": "https://s3.amazonaws.com",
+        "gs": "https://storage.googleapis.com",
+        "az": "https://blob.core.windows.net",
+    }[url.partition(":")[0]]

@@ -13,10 +13,11 @@ from rlm_operator.monitoring.children import monitoring_children
 from rlm_operator.names import pool_key_secret, pool_pods_service, stack_key_secret, stack_sandbox_key_secret
 from rlm_operator.objects.autoscaler import build_autoscaler
 from rlm_operator.objects.cilium_policy import build_cilium_policy
-from rlm_operator.objects.config_map import build_config_map, inference_settings, sandbox_settings
+from rlm_operator.objects.config_map import build_config_map, sandbox_settings
 from rlm_operator.objects.deployment import build_deployment, replicas_to_apply
 from rlm_operator.objects.disruption_budget import build_disruption_budget
 from rlm_operator.objects.inference import build_inference_workspace
+from rlm_operator.objects.inference_settings import inference_settings
 from rlm_operator.objects.network_policy import build_inference_policy, build_sandbox_policy
 from rlm_operator.objects.owner import Plane, build_owned, plane_of
 from rlm_operator.objects.pod import build_pod_template

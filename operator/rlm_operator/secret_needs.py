@@ -12,7 +12,7 @@ from rlm_operator.bounds import UNBOUNDED, Bounds
 from rlm_operator.conditions import Reason
 from rlm_operator.live import find_owner
 from rlm_operator.names import API_KEY, stack_key_secret, stack_sandbox_key_secret
-from rlm_operator.objects.inference import user_key_secret
+from rlm_operator.objects.inference_volumes import user_key_secret
 from rlm_operator.resource import Pool, Resource, Stack
 from rlm_operator.spec.tools import Tools
 
@@ -95,6 +95,8 @@ def _stack_needs(stack: Stack, sandbox_secret: str) -> list[SecretNeed]:
     if spec.sub_model and (key := spec.sub_model.api_key_secret_ref):
         needs.append(SecretNeed(key.name, key.key, "API key of the sub model"))
     needs += _tool_needs(spec.tools)
+    if (store := spec.storage.object_store) and store.secret_ref:
+        needs.append(SecretNeed(store.secret_ref.name, None, "credentials of the object store"))
     generated = sandbox_secret == stack_sandbox_key_secret(stack.identity.name)
     needs.append(SecretNeed(sandbox_secret, API_KEY, "key of the sandbox pool", generated))
     return needs

@@ -8,6 +8,7 @@ import sys
 
 from runtime.inference.app import build_server
 from runtime.inference.engine import open_engine
+from runtime.inference.llm import ModelSettingError
 from runtime.inference.metrics import Metrics
 from runtime.inference.settings import InferenceSettings
 from runtime.inference.storage import StorageSettingError, open_storage
@@ -45,6 +46,9 @@ def main(argv: list[str]) -> int:
     except StorageSettingError as error:
         sys.stderr.write(f"{PROGRAM}: RLM_STORAGE_URL: {redact(str(error))} (RLM_STORAGE_CONFIG_DIR)\n")
         return USAGE_ERROR
+    except ModelSettingError as error:
+        sys.stderr.write(f"{PROGRAM}: RLM_MODEL_CA_FILE: {error} (RLM_SUB_MODEL_CA_FILE)\n")
+        return USAGE_ERROR
     except ToolFileError as error:
         sys.stderr.write(f"{PROGRAM}: RLM_TOOLS_FILE: {error}\n")
         return USAGE_ERROR
@@ -56,7 +60,12 @@ def main(argv: list[str]) -> int:
 
 async def _serve(settings: InferenceSettings, keys: KeyRing | None, tls: TlsFolder | None) -> None:
     async with (
-        open_storage(settings.storage_url, settings.storage_config_dir, settings.storage_retention_seconds) as storage,
+        open_storage(
+            settings.storage_url,
+            settings.storage_config_dir,
+            settings.storage_retention_seconds,
+            settings.storage_endpoint,
+        ) as storage,
         open_engine(settings, Metrics()) as engine,
     ):
         await build_server(settings, engine, storage, keys, tls=tls).serve()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ from yarl import URL
 
 from runtime.inference.errors import ModelError
 from runtime.inference.metrics import Metrics
+from runtime.inference.model_settings import EndpointOptions
 from runtime.inference.prices import Prices, price_tokens
 from runtime.inference.prompts import Message
 from runtime.inference.settings import InferenceSettings
@@ -36,6 +38,11 @@ REDACTED: Final = "[the endpoint's key]"
 _SECRET_CHARACTERS: Final = 8  # shorter keys are words that a text may well have
 _CONNECT_TIMEOUT: Final = 10.0
 _NOT_WORTH_A_RETRY: Final = frozenset({400, 401, 403, 404, 422})
+
+
+class ModelSettingError(Exception):
+    """The file of authorities is wrong; the message says which and why."""
+
 
 Role = Literal["root", "child", "sub"]
 
@@ -63,21 +70,27 @@ class Models:
         self._metrics = metrics
         self._tracing = tracing
         self._slots = asyncio.Semaphore(settings.max_concurrency)
-        self._root = _Endpoint(settings.model_base_url, settings.model_api_key_file)
+        self._root = _Endpoint(settings.model_base_url, settings.model_api_key_file, settings.root_options)
         self._sub = self._build_sub_endpoint(settings)
 
     def _build_sub_endpoint(self, settings: InferenceSettings) -> _Endpoint:
         url = settings.sub_model_base_url or settings.model_base_url
         same_url = url == settings.model_base_url
         key_file = settings.sub_model_api_key_file or (settings.model_api_key_file if same_url else None)
-        if same_url and key_file == settings.model_api_key_file:
+        options = settings.sub_options(at_root_endpoint=same_url)
+        if same_url and key_file == settings.model_api_key_file and options == settings.root_options:
             return self._root
-        return _Endpoint(url, key_file)
+        return _Endpoint(url, key_file, options)
 
     @property
     def sub_model(self) -> str:
         """What `llm_query` asks when code names no model."""
         return self._settings.sub_model
+
+    @property
+    def sub_window(self) -> int | None:
+        """Tokens that the sub-model takes at once, if that is known."""
+        return self._settings.sub_window
 
     def refuse(self, model: str) -> str | None:
         """Why code may not name this model; None when it may."""
@@ -144,10 +157,11 @@ class Models:
 
 
 class _Endpoint:
-    """One OpenAI-compatible address with its pooled connections and its key."""
+    """One OpenAI-compatible address with its pooled connections and its key. Raises ModelSettingError."""
 
-    def __init__(self, base_url: str, key_file: Path | None) -> None:
+    def __init__(self, base_url: str, key_file: Path | None, options: EndpointOptions) -> None:
         self.base_url = base_url
+        self._options = options
         address, credentials = _split_credentials(base_url)
         self._headers = credentials or ({} if key_file else {"Authorization": openai.Omit()})
         self._client = openai.AsyncOpenAI(
@@ -155,7 +169,11 @@ class _Endpoint:
             api_key=_key_reader(key_file) if key_file else "no key is sent",
             max_retries=MAX_RETRIES,
             timeout=openai.Timeout(CALL_TIMEOUT, connect=_CONNECT_TIMEOUT),
-            http_client=openai.DefaultAioHttpClient(follow_redirects=False),
+            default_headers=dict(options.extra_headers),
+            default_query=dict(options.extra_query),
+            http_client=openai.DefaultAioHttpClient(
+                follow_redirects=False, proxy=options.proxy, verify=_trusted(options.ca_file)
+            ),
         )
 
     async def complete(self, model: str, messages: Sequence[Message]) -> ChatCompletion:
@@ -164,7 +182,7 @@ class _Endpoint:
         return await self._client.post(
             "/chat/completions",
             cast_to=ChatCompletion,
-            body={"model": model, "messages": messages},
+            body={**self._options.extra_body, "model": model, "messages": messages},
             options={"headers": self._headers, "security": {"bearer_auth": True}},
         )
 
@@ -176,6 +194,16 @@ class _Endpoint:
 
     async def close(self) -> None:
         await self._client.close()
+
+
+def _trusted(ca_file: Path | None) -> ssl.SSLContext | Literal[True]:
+    """The authorities of the file alone, read once at start; True: those of the system."""
+    if ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ModelSettingError(f"{ca_file} holds no certificates in PEM form: {error}") from error
 
 
 def _split_credentials(base_url: str) -> tuple[str, dict[str, str | openai.Omit]]:

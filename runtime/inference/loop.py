@@ -38,7 +38,7 @@ class Turn:
 
 async def find_answer(run: Run) -> Answer:
     """Turn after turn until the model finishes. Raises RunError when it cannot: see errors.py."""
-    transcript = open_transcript(run.question, run.tools.offers)
+    transcript = open_transcript(run.question, run.tools.offers, run.models.sub_window)
     while run.budget.take_iteration():
         with run.tracing.iteration(run.budget.iterations):
             answer = await take_turn(run, transcript)

@@ -14,6 +14,8 @@ from runtime.inference.question import Context, DocumentsContext, JsonContext, Q
 from runtime.inference.tools.offer import ToolOffer
 
 CHARACTERS_PER_TOKEN: Final = 4
+_READS: Final = "a few hundred\n  thousand characters"
+_PIECE_CHARACTERS: Final = 200_000
 _SHOWN_DOCUMENTS: Final = 12
 _PATH_CHARACTERS: Final = 200
 _TAG: Final = re.compile(r"</?question", re.IGNORECASE)
@@ -110,12 +112,17 @@ class Message(TypedDict):
     content: str
 
 
-def open_transcript(question: Question, tools: Sequence[ToolOffer] = ()) -> list[Message]:
-    """The system prompt and the first user message; the question stands between <question> tags."""
-    prompt = "\n\n".join(filter(None, [SYSTEM_PROMPT, describe_tools(tools)]))
+def open_transcript(
+    question: Question, tools: Sequence[ToolOffer] = (), sub_window: int | None = None
+) -> list[Message]:
+    """The system prompt and the first user message; the question stands between <question> tags. `sub_window`: tokens
+    that `llm_query` can read, of which a quarter is left to its instructions and its reply."""
+    reads = None if sub_window is None else sub_window * CHARACTERS_PER_TOKEN * 3 // 4
+    system = SYSTEM_PROMPT if reads is None else SYSTEM_PROMPT.replace(_READS, f"about\n  {reads:,} characters")
+    prompt = "\n\n".join(filter(None, [system, describe_tools(tools)]))
     return [
         Message(role="system", content=_system_text(question, prompt)),
-        Message(role="user", content=_first_message(question)),
+        Message(role="user", content=_first_message(question, min(reads or _PIECE_CHARACTERS, _PIECE_CHARACTERS))),
     ]
 
 
@@ -155,8 +162,8 @@ def describe_tools(tools: Sequence[ToolOffer]) -> str:
     return "\n".join([TOOLS_INTRODUCTION, *shown]) if shown else ""
 
 
-def _first_message(question: Question) -> str:
-    parts = [describe_context(question.context, question.summary.characters)]
+def _first_message(question: Question, piece: int) -> str:
+    parts = [describe_context(question.context, question.summary.characters, piece)]
     if question.parsed_bytes is not None:
         parts.append(_describe_parsing(question.parsed_bytes))
     if question.history:
@@ -184,14 +191,14 @@ def _answer_bounds(question: Question) -> list[str]:
     return parts
 
 
-def describe_context(context: Context, characters: int) -> str:
-    """Type, size and a hint how to cut it; never its content."""
+def describe_context(context: Context, characters: int, piece: int = _PIECE_CHARACTERS) -> str:
+    """Type, size and a hint how to cut it into pieces of `piece` characters; never its content."""
     size = _size(characters)
     match context:
         case TextContext(text) if not text:
             return NO_CONTEXT
         case TextContext(text):
-            return f"`context` is a str: {size}, {text.count(chr(10)) + 1:,} lines. {_chunking_hint(len(text))}"
+            return f"`context` is a str: {size}, {text.count(chr(10)) + 1:,} lines. {_chunking_hint(len(text), piece)}"
         case DocumentsContext(documents):
             shown = [f"  {_name(document['path'])} ({len(document['text']):,} characters)" for document in documents]
             return (
@@ -226,6 +233,6 @@ def _size(characters: int) -> str:
     return f"{characters:,} characters (about {characters // CHARACTERS_PER_TOKEN:,} tokens)"
 
 
-def _chunking_hint(characters: int) -> str:
-    pieces = max(1, -(-characters // 200_000))
+def _chunking_hint(characters: int, piece: int) -> str:
+    pieces = max(1, -(-characters // piece))
     return f"For reading by llm_query, cut it into about {pieces:,} pieces at line ends." if pieces > 1 else ""

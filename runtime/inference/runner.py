@@ -141,7 +141,7 @@ async def _answer_in_session(engine: Engine, talk: Conversation) -> Answer:
             tool_calls=Counter(),
             audit=engine.audit,
             ask_child=Children(engine.sandbox, engine.child_slots, engine.settings.sandbox_start_timeout_seconds).ask,
-            compact_above_tokens=engine.settings.compact_above_tokens,
+            compact_above_tokens=engine.settings.compact_above,
         )
         try:
             return await find_answer(run)

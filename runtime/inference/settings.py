@@ -14,9 +14,9 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from runtime.inference.budget import Limits
 from runtime.inference.key_limits import KeyLimits, LimitsByKey, parse_key_limits
+from runtime.inference.model_settings import ModelSettings
 from runtime.inference.prices import Price, parse_prices
 from runtime.inference.sandbox_servers import split_urls
-from runtime.inference.signal_settings import SignalSettings
 from runtime.redaction import redact
 
 DEFAULT_MAX_BODY_BYTES: Final = 256 * 1024 * 1024
@@ -29,7 +29,7 @@ DEFAULT_STORAGE_BYTES: Final = 512 * 1024 * 1024
 DEFAULT_RUN_BYTES: Final = 128 * 1024 * 1024
 
 
-class InferenceSettings(SignalSettings):
+class InferenceSettings(ModelSettings):
     """The inference plane: answers questions over contexts of any length, with code that runs in the sandbox plane."""
 
     model_config = SettingsConfigDict(
@@ -59,8 +59,11 @@ class InferenceSettings(SignalSettings):
     )
     reuse_answers: bool = Field(True, description="ask identical sub-calls of a run once")
     direct_below_tokens: int = Field(0, ge=0, description="inputs below go to the model without a session; 0: none do")
-    compact_above_tokens: int = Field(
-        0, ge=0, description="a root history beyond it is replaced by the model's own summary; 0: never"
+    compact_above_tokens: int | None = Field(
+        None,
+        ge=0,
+        description="a root history beyond it is replaced by the model's own summary; 0: never; unset: three quarters "
+        "of RLM_MODEL_CONTEXT_WINDOW, if that is set",
     )
     timeout_seconds: float = Field(3600, gt=0, allow_inf_nan=False, description="wall time per run")
     max_concurrency: int = Field(64, ge=1, description="LLM calls in flight per process")
@@ -87,6 +90,9 @@ class InferenceSettings(SignalSettings):
     )
     storage_config_dir: Path | None = Field(
         None, description="folder with one file per option of the store, such as aws_access_key_id or aws_endpoint"
+    )
+    storage_endpoint: str | None = Field(
+        None, description="address of an S3-compatible store, such as http://minio:9000; unset: the provider's"
     )
     storage_max_bytes: int = Field(DEFAULT_STORAGE_BYTES, ge=1, description="uploaded files, of all keys together")
     storage_retention_seconds: float = Field(
@@ -152,6 +158,7 @@ class InferenceSettings(SignalSettings):
         "otlp_endpoint",
         "otel_exporter_otlp_endpoint",
         "otel_exporter_otlp_traces_endpoint",
+        "storage_endpoint",
     )
     @classmethod
     def _is_http_url(cls, value: str | None) -> str | None:
@@ -198,6 +205,20 @@ class InferenceSettings(SignalSettings):
     def sub_models(self) -> frozenset[str]:
         """Every model that code may name in `llm_query(model=...)`."""
         return frozenset({self.model_name, self.sub_model, *_split(self.allowed_models)})
+
+    @property
+    def compact_above(self) -> int:
+        """Tokens; 0: never."""
+        if self.compact_above_tokens is None:
+            return (self.model_context_window or 0) * 3 // 4
+        return self.compact_above_tokens
+
+    @property
+    def sub_window(self) -> int | None:
+        """Tokens that the model of `llm_query` takes at once, if that is known."""
+        if self.sub_model == self.model_name:
+            return self.sub_model_context_window or self.model_context_window
+        return self.sub_model_context_window
 
     @property
     def admins(self) -> frozenset[str]:

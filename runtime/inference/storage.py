@@ -144,8 +144,11 @@ class Storage:
 
 
 @contextlib.asynccontextmanager
-async def open_storage(url: str | None, config_dir: Path | None, retention: float) -> AsyncIterator[Storage]:
-    """The storage of a process, swept in the background. `url` None: a folder of its own that ends with it.
+async def open_storage(
+    url: str | None, config_dir: Path | None, retention: float, endpoint: str | None = None
+) -> AsyncIterator[Storage]:
+    """The storage of a process, swept in the background. `url` None: a folder of its own that ends with it; `endpoint`:
+    of a store that is not the provider's own.
 
     Raises StorageSettingError.
     """
@@ -155,7 +158,7 @@ async def open_storage(url: str | None, config_dir: Path | None, retention: floa
             storage = Storage(LocalStore(folder), secrets.token_hex(TOKEN_LENGTH // 2), retention)
         else:
             token = hashlib.sha256(url.encode()).hexdigest()[:TOKEN_LENGTH]
-            storage = Storage(_open_store(url, config_dir), token, retention)
+            storage = Storage(_open_store(url, config_dir, endpoint), token, retention)
         sweeping = asyncio.create_task(storage.keep_sweeping())
         try:
             yield storage
@@ -165,12 +168,14 @@ async def open_storage(url: str | None, config_dir: Path | None, retention: floa
             storage.close()
 
 
-def _open_store(url: str, config_dir: Path | None) -> ObjectStore:
+def _open_store(url: str, config_dir: Path | None, endpoint: str | None) -> ObjectStore:
     """`config_dir` is a mounted Secret: each file is one of obstore's options for the kind of store."""
     try:
         if urlsplit(url).scheme == "file":
             return from_url(url, mkdir=True)
         config = _read_config(config_dir) if config_dir is not None else {}
+        if endpoint is not None:
+            config["endpoint"] = endpoint
         plain = any(value.startswith(_PLAIN_HTTP) for value in config.values())  # an endpoint within the cluster
         store: ObjectStore = from_url(  # type: ignore[call-overload]  # the options are the store's
             url,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rlm_operator.inputs import Images, Inputs
 from rlm_operator.resource import Manifest, Pool, Stack, parse_resource
+from tests.operator.setting_specs import optional, setting_specs
 
 REPOSITORY: Final = Path(__file__).parents[2]
 CRDS: Final = REPOSITORY / "crds"
@@ -70,11 +71,6 @@ urls = st.sampled_from(
     ]
 )
 quantities = st.sampled_from(["250m", "0.5", "1", "2", "512Mi", "1Gi", "1536Mi", "4Gi"])
-
-
-def optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Manifest]:
-    """An object with any subset of these fields."""
-    return st.fixed_dictionaries({}, optional=fields)
 
 
 @st.composite
@@ -193,7 +189,7 @@ def stack_specs(draw: st.DrawFn) -> Manifest:
     where = draw(st.sampled_from(["sandbox", "sandboxPoolRef", ""]))
     if where:
         spec[where] = draw(pool_specs) if where == "sandbox" else draw(pool_refs)
-    return spec
+    return draw(setting_specs(spec))
 
 
 stacks = st.builds(lambda name, spec: build_stack(name, **spec), names, stack_specs())

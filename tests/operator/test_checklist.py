@@ -32,7 +32,7 @@ def live(resource: Resource) -> PlaneEvidence:
         component=plane.component,
         workload=plane.workload,
         deployment=one(children, "Deployment"),
-        config_map=one(children, "ConfigMap"),
+        config_map=one(children, "ConfigMap", one(children, "Deployment")["metadata"]["name"]),
         policies=[child for child in children if child["kind"] == "NetworkPolicy"],
     )
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
+import pytest
+
 from rlm_operator.egress_targets import EgressTarget, egress_targets
 from rlm_operator.endpoint import Address, External, InCluster, ServiceName
-from tests.operator.setting_rules import tools
+from tests.operator.setting_rules import ACCEPTED, model, tools
 from tests.operator.specs import build_stack
 
 
@@ -44,3 +46,27 @@ def test_every_tool_is_a_target_with_its_place_in_the_spec() -> None:
             Address(IPv4Address("10.1.2.3"), 8080),
         )
     ]
+
+
+def test_behind_a_proxy_only_the_proxy_is_a_target() -> None:
+    stack = build_stack(**model(proxy="http://proxy.corp.test:3128"), subModel={"name": "s"})
+    assert [(target.purpose, target.field, target.endpoint) for target in egress_targets(stack)] == [
+        ("the proxy of the root model", "spec.model.proxy", External("proxy.corp.test", 3128))
+    ]
+
+
+def test_object_store_and_trace_collector_are_targets() -> None:
+    stack = build_stack(**ACCEPTED["a bucket"], **ACCEPTED["traces with content"])
+    assert [(target.field, target.endpoint) for target in egress_targets(stack)][1:] == [
+        ("spec.storage.objectStore.endpoint", InCluster(ServiceName("team", "minio"), 9000)),
+        ("spec.tracing.otlpEndpoint", InCluster(ServiceName("observability", "collector"), 4318)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [("s3://b", "s3.amazonaws.com"), ("gs://b/p", "storage.googleapis.com"), ("az://c", "blob.core.windows.net")],
+)
+def test_a_bucket_without_an_endpoint_is_at_its_provider(url: str, host: str) -> None:
+    stack = build_stack(storage={"type": "ObjectStore", "objectStore": {"url": url}})
+    assert egress_targets(stack)[-1].endpoint == External(host, 443)

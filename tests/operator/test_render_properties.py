@@ -53,7 +53,8 @@ def test_pods_are_restricted_by_pod_security(resource: Resource) -> None:
     assert security["runAsUser"] > 0
     assert security["seccompProfile"] == {"type": "RuntimeDefault"}
     assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
-    assert all(set(volume) - {"name"} <= {"secret", "emptyDir"} for volume in pod["volumes"])
+    kinds = {"secret", "emptyDir", "configMap", "projected", "persistentVolumeClaim"}
+    assert all(set(volume) - {"name"} <= kinds for volume in pod["volumes"])
     for container in containers({"spec": pod}):
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
@@ -155,7 +156,7 @@ def test_selectors_find_the_pods_and_only_of_this_resource(resource: Resource) -
 @given(resource=RESOURCES)
 def test_every_setting_variable_names_a_key_that_is_there_and_each_key_has_one(resource: Resource) -> None:
     children = render(resource, INPUTS)
-    config = one(children, "ConfigMap")
+    config = one(children, "ConfigMap", one(children, "Deployment")["metadata"]["name"])
     [container] = containers(pod_of(children))
     named = [entry["valueFrom"]["configMapKeyRef"] for entry in container["env"] if "valueFrom" in entry]
     assert [reference["key"] for reference in named] == list(config["data"])
@@ -173,7 +174,7 @@ def test_every_mounted_volume_exists_and_every_volume_is_mounted(resource: Resou
     mounts = container["volumeMounts"]
     assert {mount["name"] for mount in mounts} == {volume["name"] for volume in pod["volumes"]}
     assert len({mount["mountPath"] for mount in mounts}) == len(mounts)
-    assert all(mount["readOnly"] for mount in mounts if mount["mountPath"] != "/tmp")
+    assert all(mount["readOnly"] for mount in mounts if mount["mountPath"] not in ("/tmp", "/var/lib/rlm"))
 
 
 @PROPERTY

@@ -13,7 +13,7 @@ from rlm_operator.objects.secret import build_filled_secret, generated_keys
 from rlm_operator.render import render
 from rlm_operator.resource import Manifest
 from rlm_operator.secret_needs import SecretNeed, find_problem, secret_needs
-from tests.operator.setting_rules import tools
+from tests.operator.setting_rules import ACCEPTED, tools
 from tests.operator.specs import INPUTS, build_pool, build_stack, one
 
 NEED = SecretNeed("llm-secrets", "api-key", "API key of the root model")
@@ -57,6 +57,11 @@ def test_the_secret_header_of_a_tool_is_needed_and_told_by_the_tools_name() -> N
     headers = {"authorization": {"secretKeyRef": {"name": "orders", "key": "token"}}}
     needs = secret_needs(build_stack(**tools(secretHeaders=headers)), "demo-wasm-keys")
     assert SecretNeed("orders", "token", "header authorization of the tool find_order") in needs
+
+
+def test_the_credentials_of_the_object_store_are_needed() -> None:
+    needs = secret_needs(build_stack(**ACCEPTED["a bucket"]), "demo-wasm-keys")
+    assert SecretNeed("s3", None, "credentials of the object store") in needs
 
 
 def test_a_missing_secret_is_told_with_the_command_that_makes_it() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from rlm_operator.objects.owner import Plane, build_metadata
 from rlm_operator.resource import Manifest
 from rlm_operator.spec.pool import SandboxPoolSpec
-from rlm_operator.spec.stack import RLMStackSpec
 from rlm_operator.spec.workload import LogSettings
 
 
@@ -28,60 +27,36 @@ def build_settings_env(config_map: str, prefix: str, settings: dict[str, str]) -
     ]
 
 
-def inference_settings(spec: RLMStackSpec) -> dict[str, str]:
-    """Settings of the inference plane by key."""
-    rlm, sub = spec.rlm, spec.sub_model
-    settings: dict[str, str | None] = {
-        **_logging(spec.logging),
-        "auth-mode": spec.inference.auth.mode,
-        "model-name": spec.model.name,
-        "model-base-url": spec.model.base_url,
-        "sub-model-name": sub.name if sub else None,
-        "sub-model-base-url": sub.base_url if sub else None,
-        "served-model-name": spec.inference.served_model_name,
-        "max-iterations": str(rlm.max_iterations),
-        "max-depth": str(rlm.max_depth),
-        "max-subcalls": str(rlm.max_subcalls),
-        "max-tokens": _text(rlm.max_tokens),
-        "timeout-seconds": rlm.timeout.seconds_text,
-        "max-concurrency": str(rlm.max_concurrency),
-        "max-consecutive-errors": str(rlm.max_consecutive_errors),
-        "allowed-models": ",".join(rlm.allowed_models),
-        "direct-below-tokens": str(rlm.direct_below_tokens),
-    }
-    return _present(settings)
-
-
 def sandbox_settings(spec: SandboxPoolSpec) -> dict[str, str]:
     """Settings of the sandbox plane by key. Callers of a sandbox always need a key."""
     limits, sessions = spec.limits, spec.sessions
     settings: dict[str, str | None] = {
-        **_logging(spec.logging),
+        **logging_settings(spec.logging),
         "auth-mode": "APIKey",
         "image": spec.image,
         "timeout-seconds": limits.timeout.seconds_text,
         "memory-bytes": limits.memory.bytes_text,
         "cpu-shares": str(limits.cpu_shares),
         "output-bytes": limits.output_bytes.bytes_text,
-        "max-sessions": _text(limits.max_sessions),
-        "max-concurrent-executions": _text(limits.max_concurrent_executions),
+        "max-sessions": text_of(limits.max_sessions),
+        "max-concurrent-executions": text_of(limits.max_concurrent_executions),
         "max-queue": str(limits.max_queue),
         "spares": str(sessions.spares),
         "idle-timeout-seconds": sessions.idle_timeout.seconds_text,
         "lifetime-seconds": sessions.max_duration.seconds_text,
     }
-    return _present(settings)
+    return present(settings)
 
 
-def _logging(logging: LogSettings) -> dict[str, str | None]:
+def logging_settings(logging: LogSettings) -> dict[str, str | None]:
     return {"log-level": logging.level, "log-format": logging.format, "audit-log": str(logging.audit).lower()}
 
 
-def _text(number: int | None) -> str | None:
+def text_of(number: int | None) -> str | None:
     return None if number is None else str(number)
 
 
-def _present(settings: dict[str, str | None]) -> dict[str, str]:
+def present(settings: dict[str, str | None]) -> dict[str, str]:
     return {key: value for key, value in settings.items() if value}
 
 

@@ -6,7 +6,7 @@ token, with requests, limits and probes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from rlm_operator.names import API_PORT, CONFIG_ANNOTATION, METRICS_PORT, NETWORK_LABEL
@@ -28,7 +28,7 @@ class Workspace:
     env: list[Manifest]
     resources: dict[str, dict[str, str]]
     secrets: list[Manifest]
-    """Volumes of Secrets; each is mounted at `mounts[volume name]`."""
+    """Volumes of Secrets and other files that are only read; each is mounted at `mounts[volume name]`."""
     mounts: dict[str, str]
     scratch: str
     """Size of the emptyDir at /tmp."""
@@ -37,6 +37,8 @@ class Workspace:
     labels: dict[str, str]
     """Further labels of the pod."""
     placement: Placement
+    data: list[Manifest] = field(default_factory=list)
+    """Volumes that the process writes to, mounted likewise."""
 
 
 def build_pod_template(plane: Plane, workspace: Workspace) -> Manifest:
@@ -64,6 +66,7 @@ def build_pod_template(plane: Plane, workspace: Workspace) -> Manifest:
             "volumes": [
                 {"name": "scratch", "emptyDir": {"sizeLimit": workspace.scratch}},
                 *workspace.secrets,
+                *workspace.data,
             ],
         },
     }
@@ -99,6 +102,7 @@ def _container(workspace: Workspace) -> Manifest:
                 {"name": volume["name"], "mountPath": workspace.mounts[volume["name"]], "readOnly": True}
                 for volume in workspace.secrets
             ),
+            *({"name": volume["name"], "mountPath": workspace.mounts[volume["name"]]} for volume in workspace.data),
         ],
     }
 

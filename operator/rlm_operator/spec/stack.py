@@ -2,96 +2,35 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from rlm_operator.spec.base import (
-    Duration,
     ModelName,
     NamespaceName,
+    Quantity,
     ResourceName,
-    SecretKeyRef,
     SecretRef,
     SpecModel,
 )
+from rlm_operator.spec.budgets import Budgets
 from rlm_operator.spec.exposure import HTTPRouteSettings, IngressSettings, ServiceSettings
+from rlm_operator.spec.keys import KeyLimits, KeyName
+from rlm_operator.spec.model import Model, Price, SubModel
 from rlm_operator.spec.monitoring import Monitoring
 from rlm_operator.spec.network import NetworkPolicySettings
 from rlm_operator.spec.pool import SandboxPoolSpec
+from rlm_operator.spec.storage import Storage
 from rlm_operator.spec.tools import Tools
+from rlm_operator.spec.tracing import Tracing
 from rlm_operator.spec.workload import Autoscaling, LogSettings, Workload
 
-_LINK_LOCAL: Final = re.compile(r"^https?://(169[.]254[.]|\[[fF][eE][89aAbB])")
 
-
-def _routable(url: str) -> str:
-    if _LINK_LOCAL.match(url):
-        raise ValueError(
-            "baseURL must not be a link-local address, such as the cloud's metadata service: "
-            "write the address of the model's endpoint"
-        )
-    return url
-
-
-def _run_timeout(value: Duration) -> Duration:
-    if not 1 <= value.seconds <= 86400:
-        raise ValueError("rlm.timeout must be from 1s to 24h: write a duration such as 1h")
+def _body_size(value: Quantity) -> Quantity:
+    if not 2**20 <= value.value <= 2**30:
+        raise ValueError("inference.maxBodyBytes must be from 1Mi to 1Gi: write a quantity such as 256Mi")
     return value
-
-
-BaseURL = Annotated[
-    str, Field(max_length=2048, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"), AfterValidator(_routable)
-]
-
-
-class Model(SpecModel):
-    """The root model and its OpenAI-compatible endpoint; without a key reference, no key is sent."""
-
-    name: ModelName
-    base_url: Annotated[BaseURL, Field(alias="baseURL")]
-    api_key_secret_ref: SecretKeyRef | None = None
-
-
-class SubModel(SpecModel):
-    """The model of `llm_query`; at the root model's endpoint and with its key unless it says otherwise."""
-
-    name: ModelName
-    base_url: Annotated[BaseURL | None, Field(alias="baseURL")] = None
-    api_key_secret_ref: SecretKeyRef | None = None
-    keyless: bool = False
-
-    @model_validator(mode="after")
-    def _key(self) -> Self:
-        if self.base_url is not None and self.api_key_secret_ref is None and not self.keyless:
-            raise ValueError(
-                "subModel with its own baseURL does not get the root model's key: "
-                "add subModel.apiKeySecretRef, or keyless: true if that endpoint takes no key"
-            )
-        if self.keyless and self.api_key_secret_ref is not None:
-            raise ValueError("subModel has keyless: true and apiKeySecretRef: remove one of them")
-        if self.keyless and self.base_url is None:
-            raise ValueError(
-                "subModel.keyless needs subModel.baseURL: "
-                "without it the root model's endpoint and key are used; remove keyless or add baseURL"
-            )
-        return self
-
-
-class Budgets(SpecModel):
-    """Limits of a run, children included; `max_concurrency` is per inference pod. With `direct_below_tokens` 0 every
-    input gets a session."""
-
-    max_iterations: Annotated[int, Field(ge=1, le=1000)] = 30
-    max_depth: Annotated[int, Field(ge=0, le=10)] = 1
-    max_subcalls: Annotated[int, Field(ge=0, le=1000000)] = 1000
-    max_tokens: Annotated[int | None, Field(ge=1, le=10_000_000_000)] = None
-    timeout: Annotated[Duration, AfterValidator(_run_timeout)] = Duration("1h")
-    max_concurrency: Annotated[int, Field(ge=1, le=10000)] = 64
-    max_consecutive_errors: Annotated[int, Field(ge=1, le=1000)] = 5
-    allowed_models: Annotated[tuple[ModelName, ...], Field(max_length=64)] = ()
-    direct_below_tokens: Annotated[int, Field(ge=0, le=10_000_000)] = 0
 
 
 class InferenceAutoscaling(Autoscaling):
@@ -125,6 +64,9 @@ class Inference(Workload):
     ingress: IngressSettings | None = None
     http_route: HTTPRouteSettings | None = None
     auth: EndpointAuth = EndpointAuth()
+    key_limits: KeyLimits = KeyLimits()
+    admin_keys: Annotated[tuple[KeyName, ...], Field(max_length=64)] = ()
+    max_body_bytes: Annotated[Quantity, AfterValidator(_body_size)] = Quantity("256Mi")
 
     @property
     def is_exposed(self) -> bool:
@@ -152,6 +94,8 @@ class RLMStackSpec(SpecModel):
     network_policy: NetworkPolicySettings = NetworkPolicySettings()
     logging: LogSettings = LogSettings()
     monitoring: Monitoring = Monitoring()
+    storage: Storage = Storage()
+    tracing: Tracing = Tracing()
 
     @model_validator(mode="after")
     def _one_sandbox(self) -> Self:
@@ -161,6 +105,26 @@ class RLMStackSpec(SpecModel):
                 "keep sandbox for a pool of the stack's own, or sandboxPoolRef to share one"
             )
         return self
+
+    @model_validator(mode="after")
+    def _priced(self) -> Self:
+        """A model without a price would spend nothing of a limit, which requests may set too."""
+        if self.rlm.max_cost_usd is None and not self.prices:
+            return self
+        if {self.model.name, *([self.sub_model.name] if self.sub_model else []), *self.rlm.allowed_models} - set(
+            self.prices
+        ):
+            raise ValueError(
+                "cost is counted when every model has a price: add model.price, subModel.price, and rlm.prices for "
+                "each of rlm.allowedModels"
+            )
+        return self
+
+    @property
+    def prices(self) -> dict[str, Price]:
+        """By the model's name; those of `model` and `subModel` go before the table."""
+        named = [self.sub_model, self.model] if self.sub_model else [self.model]
+        return {**self.rlm.prices, **{each.name: each.price for each in named if each.price is not None}}
 
     @property
     def owned_pool(self) -> SandboxPoolSpec | None:

@@ -13,14 +13,13 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from rlm_operator.spec.base import Duration, Quantity, SecretKeyRef, SpecModel
+from rlm_operator.spec.headers import HeaderName, HeaderValue
 from rlm_operator.spec.tool_names import TAKEN_NAMES
 
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 _LINK_LOCAL: Final = re.compile(r"^https?://(169[.]254[.]|\[[fF][eE][89aAbB])")
 _NUMBER_HOST: Final = re.compile(r"^https?://(\[|([^/]*[.])?(0x[0-9a-f]*|[0-9]+)[.]?(:[0-9]+)?(/|$))")
 """An address, in any of the forms that programs read as one."""
-_HEADER: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
-_OWN_HEADERS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "content-type", "cookie"})
 
 
 def _tool_timeout(value: Duration) -> Duration:
@@ -41,28 +40,12 @@ def _free_name(name: str) -> str:
     return name
 
 
-def _header_name(name: str) -> str:
-    if not _HEADER.match(name):
-        raise ValueError(
-            "a header has a name of up to 64 letters, digits, - and _, and begins with a letter or digit: "
-            "correct the name"
-        )
-    if name.lower() in _OWN_HEADERS:
-        raise ValueError(
-            "a header that each request sets by itself (host, content-type, content-length, connection, "
-            "transfer-encoding, cookie) can not be declared: remove it"
-        )
-    return name
-
-
 ToolName = Annotated[
     str, Field(min_length=1, max_length=64, pattern=r"^[a-z][A-Za-z0-9_]*$"), AfterValidator(_free_name)
 ]
 AllowedHost = Annotated[
     str, Field(min_length=1, max_length=260, pattern=r"^([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?$")
 ]
-HeaderName = Annotated[str, AfterValidator(_header_name)]
-HeaderValue = Annotated[str, Field(max_length=1024, pattern=r"^[ -~]*$")]
 ToolUrl = Annotated[
     str,
     Field(

@@ -60,6 +60,7 @@ def apply_choice(
     if choice.source == "stand-in":
         spec["model"] = {"name": STAND_IN, "baseURL": stand_in_url}
         spec.pop("subModel", None)
+        _drop_prices(spec)
         # The name that callers see must say who answers.
         (spec.get("inference") or {}).pop("servedModelName", None)
     elif choice.source == "environment":
@@ -78,8 +79,16 @@ def _use_environment(spec: dict[str, Any], store: SecretStore, environment: Mapp
         store.put(_ENVIRONMENT_SECRET, _KEY, key)
         model["apiKeySecretRef"] = {"name": _ENVIRONMENT_SECRET, "key": _KEY}
     spec["model"] = model
+    _drop_prices(spec)
     if environment.get("OPENAI_MODEL"):
         spec.pop("subModel", None)
+
+
+def _drop_prices(spec: dict[str, Any]) -> None:
+    """What the manifest's models cost says nothing of another endpoint's, and money needs a price for every model."""
+    for name in ("maxCostUSD", "prices"):
+        (spec.get("rlm") or {}).pop(name, None)
+    (spec.get("subModel") or {}).pop("price", None)
 
 
 def _drop_unusable_sub_model(spec: dict[str, Any], store: SecretStore) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from rlm_operator.errors import SpecInvalidError
 from rlm_operator.inputs import choose_images
 from rlm_operator.names import caller_entry
-from rlm_operator.objects.inference import user_key_secret
+from rlm_operator.objects.inference_volumes import user_key_secret
 from rlm_operator.render import render_all, sandbox_key_secret, terms_of
 from rlm_operator.resource import Identity, Kind, Manifest, Pool, Stack, is_resource, parse_resource
 from rlmctl.errors import InputError

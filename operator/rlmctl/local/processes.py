@@ -21,6 +21,7 @@ from rlmctl.errors import InputError
 LOOPBACK: Final = "127.0.0.1"
 ESSENTIALS: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "XDG_CACHE_HOME", "LD_LIBRARY_PATH")
 """Where programs, shared libraries and the user's cache are, and how text and time are written."""
+_FILE_URL: Final = "file://"
 _SCRATCH: Final = "/tmp"  # noqa: S108  # where pods mount their scratch volume
 
 
@@ -184,6 +185,9 @@ def _value(container: LocalContainer, variable: Mapping[str, Any], neighbourhood
 
 
 def _local_path(value: str, paths: Mapping[str, str]) -> str:
+    """A path below a mount, or its file:// URL, on this machine; any other text as it is."""
+    if value.startswith(_FILE_URL):
+        return _FILE_URL + _local_path(value.removeprefix(_FILE_URL), paths)
     for mount, local in paths.items():
         if value == mount or value.startswith(f"{mount}/"):
             return local + value[len(mount) :]

@@ -1,4 +1,4 @@
-"""The volumes of a rendered pod as private folders: Secrets and ConfigMaps as files, scratch and data empty.
+"""The volumes of a rendered pod as private folders: Secrets and ConfigMaps as files, scratch and claims empty.
 
 Called by `local/plan.py`, before the processes start.
 """

@@ -13,13 +13,24 @@ from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.errors import KubectlError
 from tests.controlplane.kubectl import Object
 from tests.operator.integration.samples import build_stack
-from tests.operator.setting_rules import SETTING_RULES, tools
+from tests.operator.setting_rules import ACCEPTED, SETTING_RULES, UNPRICED, tools
 
 
 @pytest.mark.parametrize("rule", SETTING_RULES)
 def test_a_setting_against_a_rule_is_refused_by_the_api_server(installed: ControlPlane, rule: str) -> None:
     with pytest.raises(KubectlError, match=re.escape(rule)):
         installed.admin.apply(build_stack("refused", "default", SETTING_RULES[rule]), "--dry-run=server")
+
+
+@pytest.mark.parametrize("unpriced", UNPRICED)
+def test_a_model_without_a_price_beside_others_is_refused(installed: ControlPlane, unpriced: str) -> None:
+    with pytest.raises(KubectlError, match="cost is counted when every model has a price"):
+        installed.admin.apply(build_stack("refused", "default", UNPRICED[unpriced]), "--dry-run=server")
+
+
+@pytest.mark.parametrize("accepted", ACCEPTED)
+def test_a_setting_within_the_rules_is_accepted(installed: ControlPlane, accepted: str) -> None:
+    installed.admin.apply(build_stack("accepted", "default", ACCEPTED[accepted]), "--dry-run=server")
 
 
 _LIMIT: Object = {"properties": {"limit": {"type": "integer"}}}
