@@ -21,6 +21,7 @@ from rlm_operator.names import FIELD_MANAGER, MANAGED_BY_LABEL
 from rlm_operator.optional_apis import OptionalApis
 
 _DISCOVERY_SECONDS: Final = 30
+_UNLISTED_SECONDS: Final = 2
 CHILD_SELECTOR = f"{MANAGED_BY_LABEL}={FIELD_MANAGER}"
 
 _log = logging.getLogger(__name__)
@@ -87,11 +88,19 @@ class Relist:
         self._finished = time.monotonic()
 
     async def discover(self) -> None:
-        """Look for optional APIs more often than everything is listed, until cancelled."""
+        """Look for optional APIs more often than everything is listed, until cancelled.
+
+        An API server does not list a kind at once that has just come (`storage is (re)initializing`).
+        """
+        unlisted: set[str] = set()
         while True:
-            await asyncio.sleep(min(self._period, _DISCOVERY_SECONDS))
+            await asyncio.sleep(_UNLISTED_SECONDS if unlisted else min(self._period, _DISCOVERY_SECONDS))
             try:
-                await self._list_optional(await self._optional.refresh())
+                unlisted |= await self._optional.refresh()
+                unlisted &= self._optional.served
+                for kind in sorted(unlisted):
+                    await self._list_optional([kind])
+                    unlisted.discard(kind)
             except ApiError as error:
                 _log.warning("optional APIs: %s", error)
 

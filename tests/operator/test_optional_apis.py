@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from rlm_operator.cluster import Access, Cluster, open_cluster
 from rlm_operator.errors import UnavailableError
 from rlm_operator.feed import Feed
 from rlm_operator.kinds import Ref
+from rlm_operator.metrics import Metrics
 from rlm_operator.optional_apis import OptionalApis
+from rlm_operator.relist import Relist
 from rlm_operator.workqueue import WorkQueue
 from tests.operator.objects import custom_resource
 from tests.operator.scripted_api import ScriptedApi, write_kubeconfig
@@ -29,6 +32,7 @@ class World:
         self.api, self.cache, self.queue = api, Cache(), WorkQueue()
         feed = Feed(self.cache, self.queue)
         self.optional = OptionalApis(cluster, feed)
+        self.relist = Relist(cluster, feed, self.optional, Metrics(), [], period=0.01)
         feed.receive("RLMStack", custom_resource("RLMStack", "demo", uid="u-1"))
         self.feed = feed
 
@@ -97,3 +101,18 @@ async def test_an_api_server_that_fails_leaves_what_is_known(world: World) -> No
     with pytest.raises(UnavailableError):
         await world.optional.refresh()
     assert world.optional.served == {"ScaledObject"}
+
+
+async def test_a_kind_that_cannot_be_listed_when_it_comes_is_listed_soon_after(world: World) -> None:
+    """An API server says so while it makes room for the objects of a CRD that was just installed."""
+    world.serve("scaledobjects")
+    path = f"{KEDA}/scaledobjects"
+    world.api.answer("GET", path, {"message": "storage is (re)initializing", "reason": "TooManyRequests"}, status=429)
+    world.api.answer("GET", path, {"items": [], "metadata": {"resourceVersion": "1"}})
+    discovery = asyncio.create_task(world.relist.discover())
+    async with asyncio.timeout(60):
+        while [request.path for request in world.api.requests].count(path) < 2:  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.01)
+    discovery.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await discovery
