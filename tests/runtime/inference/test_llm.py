@@ -14,7 +14,8 @@ from runtime.inference.metrics import Metrics
 from runtime.inference.prompts import Message
 from runtime.inference.settings import InferenceSettings
 from runtime.inference.tracing import Tracing
-from tests.runtime.inference.scripted_model import ScriptedModel
+from runtime.inference.usage import Usage
+from tests.runtime.inference.scripted_model import Raw, ScriptedModel
 
 ASK = [Message(role="system", content="s"), Message(role="user", content="q")]
 
@@ -100,5 +101,33 @@ async def test_rotated_key_is_used_at_the_next_call(model: ScriptedModel, tmp_pa
         key_file.unlink()
         with pytest.raises(ModelError):
             await models.ask_turn(ASK, "m", "root")
+    finally:
+        await models.close()
+
+
+async def test_requests_say_nothing_of_this_machine(model: ScriptedModel) -> None:
+    model.enqueue("r")
+    await ask_both(InferenceSettings(model_name="m", model_base_url=model.base_url))
+    said = {name.lower() for request in model.requests for name in request.headers}
+    assert {"user-agent", "x-stainless-retry-count"} <= said
+    assert not {"x-stainless-os", "x-stainless-arch", "x-stainless-runtime-version"} & said
+
+
+@pytest.mark.parametrize(
+    ("body", "completion"),
+    [
+        ('{"choices": [{"message": {"content": null}}]}', Completion("", Usage())),
+        ('{"choices": [{"message": {}}], "usage": {"prompt_tokens": null}}', Completion("", Usage())),
+        (
+            '{"choices": [{"message": {"content": "a"}}, 7], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}',
+            Completion("a", Usage(prompt_tokens=3, completion_tokens=2, total_tokens=5)),
+        ),
+    ],
+)
+async def test_reply_is_read_whatever_it_leaves_out(model: ScriptedModel, body: str, completion: Completion) -> None:
+    model.sub_rule = lambda _: Raw(body)
+    models = Models(InferenceSettings(model_name="m", model_base_url=model.base_url), Metrics(), Tracing())
+    try:
+        assert await models.ask_sub("p", None) == completion
     finally:
         await models.close()

@@ -198,6 +198,7 @@ async def test_batch_keeps_order_and_only_the_failed_slot_is_an_error(service: S
         (Failure(400, "context_length_exceeded"), "the prompt is too long for the model (HTTP 400)"),
         (Raw("no json", "text/plain"), "the model's answer could not be read"),
         (Raw('{"choices": []}'), "the model's answer could not be read"),
+        (Raw('{"choices": [{"message": {"content": ["a"]}}]}'), "the model's answer could not be read"),
     ],
 )
 async def test_failed_sub_call_is_a_string_from_a_closed_list(
