@@ -18,6 +18,7 @@ class ConditionType(StrEnum):
     PROGRESSING = "Progressing"  # pods are being replaced
     DEGRADED = "Degraded"  # something that was asked for could not be done
     SECRETS_READY = "SecretsReady"  # every Secret that pods mount is there
+    CERTIFICATES_READY = "CertificatesReady"  # of a resource with TLS: its certificate is there and valid
     SANDBOX_POOL_READY = "SandboxPoolReady"  # of a stack: its pool is ready
     SCALING_ACTIVE = "ScalingActive"  # of a resource with autoscaling: the autoscaler can do its work
     ISOLATION_VERIFIED = "IsolationVerified"  # of a pool: traffic showed that the network enforces its policy
@@ -36,6 +37,11 @@ class Reason(StrEnum):
     SECRET_MISSING = "SecretMissing"  # noqa: S105 - a word about Secrets
     SECRET_NOT_ALLOWED = "SecretNotAllowed"  # noqa: S105 - a word about Secrets
     SECRET_KEY_MISSING = "SecretKeyMissing"  # noqa: S105 - a word about Secrets
+    CERTIFICATE_ISSUED = "CertificateIssued"
+    CERTIFICATE_PENDING = "CertificatePending"
+    CERTIFICATE_EXPIRED = "CertificateExpired"
+    CERT_MANAGER_MISSING = "CertManagerMissing"
+    ISSUER_OUT_OF_REACH = "IssuerOutOfReach"
     POOL_READY = "PoolReady"
     POOL_MISSING = "PoolMissing"
     POOL_NOT_READY = "PoolNotReady"
@@ -74,6 +80,7 @@ class Reason(StrEnum):
 _STARTING: Final = (
     Reason.PODS_UNAVAILABLE,
     Reason.POOL_NOT_READY,
+    Reason.CERTIFICATE_PENDING,
     Reason.AUTOSCALER_WAITING,
     Reason.POLICY_MISSING,
     Reason.ISOLATION_PENDING,

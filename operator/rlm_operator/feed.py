@@ -103,10 +103,10 @@ class Feed:
             for stack in self._cache.stacks_of(ref):
                 self._queue.add(ref_of(stack, Kind.STACK))
 
-    def enqueue_pool(self, pool: Ref) -> None:
-        """A stack of this pool has something new for it, such as a key."""
-        if self._cache.resource(pool) is not None:
-            self._queue.add(pool)
+    def enqueue(self, resource: Ref) -> None:
+        """Another resource has something new for this one, such as a key."""
+        if self._cache.resource(resource) is not None:
+            self._queue.add(resource)
 
     def _enqueue_pools(self, kind: str, before: Manifest | None, now: Manifest | None) -> None:
         """Of a stack that came, went, was replaced or moved: the pools that give it a key or took it away."""
@@ -116,7 +116,7 @@ class Feed:
         if len(known) == 1 and before is not None and now is not None:
             return
         for _, pool in known:
-            self.enqueue_pool(pool)
+            self.enqueue(pool)
 
 
 def _urgency(resource: Mapping[str, Any]) -> Urgency:

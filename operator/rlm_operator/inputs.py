@@ -6,12 +6,13 @@ else, so equal inputs always give equal manifests.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from rlm_operator.bounds import UNBOUNDED, Bounds
 from rlm_operator.names import operator_version
 from rlm_operator.network_facts import NOTHING_KNOWN, NetworkFacts
+from rlm_operator.spec.tls import Tls
 
 SCIENTIFIC_GUEST: Final = "scientific"
 
@@ -46,6 +47,7 @@ class PoolTerms:
     """What a stack must know of the pool that it refers to. `key_secret`: the user's, None for one made by us."""
 
     key_secret: str | None = None
+    tls: Tls = field(default_factory=Tls)
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,11 @@ class Metrics:
             "1 while this operator holds the Lease and reconciles, else 0.",
             registry=self.registry,
         )
+        self.certificate_expiry = Gauge(
+            "rlm_operator_certificate_expiration_timestamp_seconds",
+            "When the first certificate between the planes ends, of all resources, as Unix time.",
+            registry=self.registry,
+        )
         self.queue_depth = Gauge("rlm_operator_queue_depth", "Resources waiting for a worker.", registry=self.registry)
         self.resources = Gauge("rlm_operator_resources", "Custom resources known.", registry=self.registry)
         self.children = Gauge("rlm_operator_children", "Children known, without Secrets.", registry=self.registry)

@@ -24,6 +24,9 @@ CONFIG_ANNOTATION: Final = f"{GROUP}/config-hash"
 GENERATED_ANNOTATION: Final = f"{GROUP}/generated-keys"
 """On Secrets that the operator makes: entries that hold random data, comma-separated."""
 
+ISSUED_ANNOTATION: Final = f"{GROUP}/issued-certificate"
+"""On Secrets that the operator fills with certificates: entries, comma-separated."""
+
 API_PORT: Final = 8000
 METRICS_PORT: Final = 9090
 API_KEY: Final = "api-key"
@@ -81,6 +84,36 @@ def stack_sandbox_key_secret(stack: str) -> str:
     return f"{stack}-rlm-sandbox-key"
 
 
+def pool_tls_secret(pool: str) -> str:
+    """Secret with the certificate of a pool's servers, made by the operator."""
+    return f"{pool}-wasm-tls"
+
+
+def pool_client_tls_secret(pool: str) -> str:
+    """Secret with a client certificate for callers that are no stacks, made by the operator."""
+    return f"{pool}-wasm-client-tls"
+
+
+def pool_authority_secret(pool: str) -> str:
+    """Secret with the certificate authority of a pool; nothing mounts it."""
+    return f"{pool}-wasm-ca"
+
+
+def stack_sandbox_tls_secret(stack: str) -> str:
+    """Secret with a stack's client certificate for its pool, made by the operator."""
+    return f"{stack}-rlm-sandbox-tls"
+
+
+def pool_certificate(pool: str) -> str:
+    """Certificate and Secret of cert-manager for a pool's servers."""
+    return f"{pool}-wasm-certificate"
+
+
+def stack_certificate(stack: str) -> str:
+    """Certificate and Secret of cert-manager for a stack as a client of its pool."""
+    return f"{stack}-rlm-sandbox-certificate"
+
+
 def caller_entry(namespace: str, stack: str) -> str:
     """Entry of a pool's key Secret that holds a stack's key; also the caller's name in the sandbox's audit log."""
     return f"{CALLER_PREFIX}{namespace}.{stack}"
@@ -97,14 +130,14 @@ def stack_pods_url(stack: str, namespace: str) -> str:
     return f"http://{stack_pods_service(stack)}.{namespace}.svc:{API_PORT}"
 
 
-def pool_url(pool: str, namespace: str) -> str:
+def pool_url(pool: str, namespace: str, *, tls: bool) -> str:
     """Address of a pool within the cluster."""
-    return f"http://{pool_workload(pool)}.{namespace}.svc:{API_PORT}"
+    return f"{'https' if tls else 'http'}://{pool_workload(pool)}.{namespace}.svc:{API_PORT}"
 
 
-def pool_pods_url(pool: str, namespace: str) -> str:
+def pool_pods_url(pool: str, namespace: str, *, tls: bool) -> str:
     """Address of a pool for who finds its pods by name, and keeps to one for each session."""
-    return f"http://{pool_pods_service(pool)}.{namespace}.svc:{API_PORT}"
+    return f"{'https' if tls else 'http'}://{pool_pods_service(pool)}.{namespace}.svc:{API_PORT}"
 
 
 def selector_labels(component: str, instance: str) -> dict[str, str]:

@@ -85,6 +85,7 @@ class _Process:
             recorder,
             metrics,
             namespaces,
+            settings.lifetimes,
         )
         self._leader = Leader(elector, self._queue, cache, recorder, metrics, self._work, settings.workers)
         self._stop = asyncio.Event()

@@ -39,6 +39,7 @@ from rlm_operator.rollout import Rollout
 from rlm_operator.secret_needs import SecretNeed, SecretProblem, find_problem, secret_needs
 from rlm_operator.status import Observation, Refusal, assess, assess_invalid, build_status
 from rlm_operator.surroundings import Surroundings
+from rlm_operator.trust.authority import Lifetimes
 from rlm_operator.trust.credentials import Credentials, Settled
 from rlm_operator.withholding import is_secret_withheld, refuse_targets, split_withheld
 
@@ -71,6 +72,7 @@ class Reconciler:
         recorder: EventRecorder,
         metrics: Metrics,
         namespaces: Sequence[str] = (),
+        lifetimes: Lifetimes | None = None,
     ) -> None:
         self._api = api
         self._cache = cache
@@ -84,13 +86,14 @@ class Reconciler:
         self._metrics = metrics
         self._namespaces = namespaces
         self._children = Children(api, cache, metrics)
-        self._credentials = Credentials(api, cache, feed, metrics)
+        self._credentials = Credentials(api, cache, feed, metrics, lifetimes or Lifetimes())
         self._pods = PodLook(api)
 
     async def reconcile(self, key: Ref) -> Outcome:
         """Raises UnavailableError when the API server does not answer; the caller tries again later."""
         manifest = self._cache.resource(key)
         if manifest is None or "deletionTimestamp" in manifest["metadata"]:
+            self._credentials.forget(key)
             return Outcome()
         try:
             return await self._reconcile(manifest)
@@ -108,7 +111,8 @@ class Reconciler:
         needs = self._secret_needs(resource)
         inputs = await self._inputs(resource)
         guard, children = Guard(self._api, resource.identity), render(resource, inputs)
-        settled = await self._credentials.settle(resource, guard, children)
+        terms = terms_for(resource, inputs.pool) if isinstance(resource, Stack) else PoolTerms()
+        settled = await self._credentials.settle(resource, guard, children, terms, inputs.served)
         problems = await self._secret_problems(resource.identity.namespace, needs, settled)
         refused = refuse_targets(resource, inputs)
         wanted, withheld = split_withheld(children, bool(refused) or is_secret_withheld(problems, self._bounds))
@@ -117,11 +121,12 @@ class Reconciler:
         if run is not None:
             wanted, withheld = [*wanted, *run.jobs], withheld | run.standing
         refusals = [*settled.refusals, *refused, *await self._children.sync(guard, wanted, withheld)]
-        await self._credentials.retire(guard, {need.name for need in needs})
+        made = {child["metadata"]["name"] for child in children if child["kind"] == "Secret"}
+        await self._credentials.retire(guard, made | {need.name for need in needs})
         now = datetime.datetime.now(datetime.UTC)
         rollout = Rollout.of(self._own(resource, "Deployment"))
         pods = await self._pods.find_trouble(plane_of(resource.identity), rollout, now)
-        observation = self._observe(resource, refusals, problems, inputs, pods)
+        observation = self._observe(resource, refusals, problems, inputs, pods, settled.certificates)
         if run is not None and isinstance(resource, Pool):
             state = await self._isolation.conclude(resource, run, _now()) or state
         observation = replace(observation, isolation=state)
@@ -130,6 +135,7 @@ class Reconciler:
         await self._report(resource.identity, conditions, status, previous)
         is_waiting = bool(problems) or inputs.network.misses_a_service
         again = min(_POLL_MISSING_SECONDS if is_waiting else _POLL_SECONDS, seconds_to_next(rollout, now))
+        again = again if settled.again is None else min(again, settled.again)
         return Outcome(again, refused=bool(refusals))
 
     async def _plan_probe(self, resource: Resource, children: list[Manifest], state: ProbeState | None) -> Run | None:
@@ -198,6 +204,7 @@ class Reconciler:
         problems: Sequence[SecretProblem],
         inputs: Inputs,
         pods: PodTrouble | None,
+        certificates: Condition | None,
     ) -> Observation:
         pool = self._pool(resource) if isinstance(resource, Stack) else None
         return Observation(
@@ -212,6 +219,7 @@ class Reconciler:
             checklist=assess_cached(self._cache, resource, pool),
             namespaces=self._namespaces,
             pods=pods,
+            certificates=certificates,
         )
 
     async def _report_invalid(self, manifest: Manifest, message: str, previous: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ from rlm_operator.objects.pod import build_pod_template
 from rlm_operator.objects.route import build_http_route, build_ingress
 from rlm_operator.objects.sandbox import build_sandbox_workspace
 from rlm_operator.objects.sandbox_pool import build_sandbox_pool
-from rlm_operator.objects.secret import build_generated_secret
+from rlm_operator.objects.secret import build_generated_secret, pool_certificate_secrets
 from rlm_operator.objects.service import (
     build_endpoint_service,
     build_pool_pods_service,
@@ -32,6 +32,7 @@ from rlm_operator.objects.service import (
     build_stack_pods_service,
 )
 from rlm_operator.objects.service_account import build_service_account
+from rlm_operator.objects.tls import build_pool_certificates, build_stack_certificates
 from rlm_operator.objects.tools import build_tools_config_map
 from rlm_operator.openings import find_openings
 from rlm_operator.resource import Manifest, Pool, Resource, Stack, parse_resource
@@ -73,7 +74,7 @@ def render_all(resources: Iterable[Resource], images: Images) -> list[Manifest]:
 
 def terms_of(pool: SandboxPoolSpec) -> PoolTerms:
     """What the stacks that use this pool must know of it."""
-    return PoolTerms(key_secret=pool.auth.secret_ref.name if pool.auth.secret_ref else None)
+    return PoolTerms(key_secret=pool.auth.secret_ref.name if pool.auth.secret_ref else None, tls=pool.tls)
 
 
 def terms_for(stack: Stack, referenced: PoolTerms | None) -> PoolTerms:
@@ -99,6 +100,7 @@ def _stack_children(plane: Plane, stack: Stack, inputs: Inputs) -> list[Manifest
     terms = terms_for(stack, inputs.pool)
     if terms.key_secret is None:
         children.append(build_generated_secret(plane, stack_sandbox_key_secret(stack.identity.name)))
+    children += build_stack_certificates(plane, stack, terms, inputs.served)
     if spec.network_policy.management == "Managed":
         openings = find_openings(stack, inputs)
         by_name = build_cilium_policy(plane, openings, inputs)
@@ -106,7 +108,9 @@ def _stack_children(plane: Plane, stack: Stack, inputs: Inputs) -> list[Manifest
         children.append(build_inference_policy(plane, stack, openings, inputs))
     if spec.owned_pool is not None:
         children.append(build_sandbox_pool(plane, spec.owned_pool))
-    workspace = build_inference_workspace(plane, stack, inputs.images.inference, sandbox_key_secret(stack, terms))
+    workspace = build_inference_workspace(
+        plane, stack, inputs.images.inference, sandbox_key_secret(stack, terms), terms
+    )
     children += [
         build_endpoint_service(plane, spec.inference.service),
         build_stack_pods_service(plane),
@@ -120,6 +124,8 @@ def _pool_children(plane: Plane, pool: Pool, inputs: Inputs) -> list[Manifest]:
     children = [build_service_account(plane), build_config_map(plane, sandbox_settings(spec))]
     if spec.auth.secret_ref is None:
         children.append(build_generated_secret(plane, pool_key_secret(pool.identity.name)))
+    issued = pool_certificate_secrets(pool.identity.name)
+    children += build_pool_certificates(plane, pool, issued, inputs.served)
     workspace = build_sandbox_workspace(plane, pool, inputs.images.for_guest(spec.image, spec.image_digest))
     if spec.network_policy.management == "Managed":
         children.append(build_sandbox_policy(plane, spec, inputs))

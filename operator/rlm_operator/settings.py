@@ -5,14 +5,16 @@ Parsed once by `__main__.py`.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rlm_operator.bounds import Bounds, parse_networks
 from rlm_operator.inputs import Images, choose_images
+from rlm_operator.trust.authority import Lifetimes
 
 
 class Settings(BaseSettings):
@@ -92,6 +94,15 @@ class Settings(BaseSettings):
     monitoring_namespaces: Annotated[
         str, Field(description="namespaces whose pods may scrape the metrics port of all pods, comma-separated")
     ] = ""
+    certificate_seconds: Annotated[
+        float, Field(description="life of the certificates that the operator issues; renewed at two thirds", ge=8)
+    ] = 30 * 86400
+    authority_seconds: Annotated[
+        float, Field(description="life of a pool's certificate authority; replaced at two thirds, with overlap", ge=16)
+    ] = 365 * 86400
+    certificate_settle_seconds: Annotated[
+        float, Field(description="longest time until pods see a changed Secret; an authority signs after it", ge=1)
+    ] = 600
     metrics_host: Annotated[str, Field(description="address of /healthz, /readyz and /metrics")] = "0.0.0.0"
     metrics_port: Annotated[int, Field(description="port of /healthz, /readyz and /metrics", ge=0, le=65535)] = 8080
     otlp_endpoint: Annotated[
@@ -103,6 +114,19 @@ class Settings(BaseSettings):
     ] = None
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="least severe level")] = "INFO"
     log_format: Annotated[Literal["json", "text"], Field(description="form of log lines")] = "json"
+
+    @model_validator(mode="after")
+    def _lifetimes_fit(self) -> Self:
+        if self.certificate_seconds < 4 * self.certificate_settle_seconds:
+            raise ValueError("--certificate-seconds must be at least four times --certificate-settle-seconds: raise it")
+        if self.authority_seconds < 2 * self.certificate_seconds:
+            raise ValueError("--authority-seconds must be at least twice --certificate-seconds: raise it")
+        return self
+
+    @property
+    def lifetimes(self) -> Lifetimes:
+        authority, certificate = timedelta(seconds=self.authority_seconds), timedelta(seconds=self.certificate_seconds)
+        return Lifetimes(authority, certificate, timedelta(seconds=self.certificate_settle_seconds))
 
     @property
     def images(self) -> Images:

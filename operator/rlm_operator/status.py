@@ -39,7 +39,7 @@ class Observation:
     """What the cluster shows after a reconcile. `pool` is None when a stack's pool does not exist. `policy`: the
     resource's own NetworkPolicy. `inputs`: what was rendered with. `served`: those of kinds.OPTIONAL_CHILD_KINDS that
     the API server has. `namespaces`: those that the operator serves; empty: all. `isolation`: of a pool, the last
-    verdict of its probe."""
+    verdict of its probe. `certificates`: None where TLS is disabled."""
 
     deployment: Live | None
     autoscaler: Live | None
@@ -53,6 +53,7 @@ class Observation:
     namespaces: Sequence[str] = ()
     pods: PodTrouble | None = None
     isolation: ProbeState | None = None
+    certificates: Condition | None = None
 
 
 def refusal_of(ref: Ref, error: ApiError) -> Refusal:
@@ -67,6 +68,8 @@ def assess(resource: Resource, observation: Observation) -> list[Condition]:
     available, progressing = rollout_conditions(rollout, observation.pods)
     troubles = [*find_unserved(resource, observation.served), *rollout_trouble(rollout, observation.pods)]
     gates = [_degraded(observation.refusals, troubles), _secrets_ready(observation.secret_problems)]
+    if observation.certificates is not None:
+        gates.append(observation.certificates)
     further: list[Condition] = []
     if isinstance(resource, Stack):
         gates.append(pool_condition(resource, observation.pool, observation.namespaces))
@@ -148,7 +151,7 @@ def _url(resource: Resource) -> str:
         case Stack():
             return stack_url(identity.name, identity.namespace, resource.spec.inference.service.port)
         case Pool():
-            return pool_url(identity.name, identity.namespace)
+            return pool_url(identity.name, identity.namespace, tls=resource.spec.tls.mode != "Disabled")
 
 
 def _ready_message(resource: Resource) -> str:

@@ -119,6 +119,9 @@ pool_specs = st.builds(
         resources=resources,
         clients=st.lists(st.builds(lambda s: {"podSelector": s}, selectors), max_size=3),
         allowedNamespaces=st.lists(namespaces, max_size=3, unique=True),
+        tls=st.sampled_from(
+            [{}, {"mode": "Operator"}, {"mode": "Disabled"}, {"mode": "CertManager", "issuerRef": {"name": "pool-ca"}}]
+        ),
         auth=optional(secretRef=st.builds(lambda name: {"name": name}, secret_names)),
         logging=logging,
     ),

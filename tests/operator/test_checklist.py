@@ -93,7 +93,7 @@ def test_a_pool_that_shares_the_models_secret_fails_though_each_is_fine_alone() 
 
 def test_another_entry_of_a_shared_secret_is_no_key_of_a_model() -> None:
     sandbox = copy.deepcopy(SANDBOX)
-    [volume] = [volume for volume in template(sandbox)["volumes"] if "secret" in volume]
+    [volume] = [volume for volume in template(sandbox)["volumes"] if volume["name"] == "api-keys"]
     volume["secret"] = {"secretName": "llm-secrets", "items": [{"key": "wasm", "path": "api-key"}]}
     assert judge(INFERENCE, sandbox)[Item.SANDBOX_KEYS].passed
 

@@ -95,7 +95,8 @@ def test_keys_are_mounted_as_files_and_named_by_variables() -> None:
         "RLM_PORT": "8000",
         "RLM_METRICS_PORT": "9090",
         "RLM_PEERS_URL": "http://demo-rlm-pods.team.svc:8000",
-        "WASM_SERVICE_URL": "http://demo-wasm-pods.team.svc:8000",
+        "WASM_SERVICE_URL": "https://demo-wasm-pods.team.svc:8000",
+        "WASM_TLS_DIR": "/etc/rlm/sandbox-tls",
         "RLM_API_KEYS_DIR": "/etc/rlm/api-keys",
         "RLM_MODEL_API_KEY_FILE": "/etc/rlm/llm/api-key",
         "RLM_SUB_MODEL_API_KEY_FILE": "/etc/rlm/sub-llm/api-key",
@@ -108,7 +109,7 @@ def test_an_open_endpoint_mounts_no_user_keys_and_makes_no_secret_for_them() -> 
     assert secret_of_volume(stack, "api-keys") is None
     assert "RLM_API_KEYS_DIR" not in plain_env(stack)
     secrets = [child["metadata"]["name"] for child in render(stack, INPUTS) if child["kind"] == "Secret"]
-    assert secrets == ["demo-rlm-sandbox-key"]
+    assert secrets == ["demo-rlm-sandbox-key", "demo-rlm-sandbox-tls"]
 
 
 def test_settings_reach_the_config_map_under_their_keys() -> None:

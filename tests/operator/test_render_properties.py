@@ -105,9 +105,11 @@ def test_a_sandbox_connects_to_nothing_and_answers_only_on_its_port(pool: Pool) 
 
 @PROPERTY
 @given(pool=pools)
-def test_a_sandbox_pod_mounts_its_callers_keys_and_no_other_secret(pool: Pool) -> None:
+def test_a_sandbox_pod_mounts_its_callers_keys_its_certificate_and_no_other_secret(pool: Pool) -> None:
     volumes = pod_of(render(pool, INPUTS))["spec"]["volumes"]
-    assert [volume["secret"]["secretName"] for volume in volumes if "secret" in volume] == [pool.key_secret]
+    certificate = {"Operator": ["-wasm-tls"], "CertManager": ["-wasm-certificate"], "Disabled": []}
+    wanted = [pool.key_secret, *(pool.identity.name + suffix for suffix in certificate[pool.spec.tls.mode])]
+    assert [volume["secret"]["secretName"] for volume in volumes if "secret" in volume] == wanted
 
 
 @PROPERTY

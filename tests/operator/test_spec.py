@@ -63,6 +63,7 @@ RULES: dict[str, tuple[str, Manifest]] = {
     "isolationProbe.period must be": ("SandboxPool", {"isolationProbe": {"period": "9m"}}),
     "sessions.idleTimeout must be": ("SandboxPool", {"sessions": {"idleTimeout": "0s"}}),
     "sessions.maxDuration must be": ("SandboxPool", {"sessions": {"maxDuration": "169h"}}),
+    "tls.issuerRef goes with": ("SandboxPool", {"tls": {"mode": "CertManager"}}),
     "a client needs podSelector": ("SandboxPool", {"clients": [{}]}),
     "limits.memory of one session must fit": ("SandboxPool", {"limits": {"memory": "2Gi"}}),
     **{rule: ("RLMStack", spec) for rule, spec in SETTING_RULES.items()},

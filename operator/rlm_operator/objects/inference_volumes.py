@@ -11,6 +11,7 @@ from rlm_operator.names import API_KEY, stack_key_secret
 from rlm_operator.objects.inference_settings import DATA_DIR
 from rlm_operator.objects.owner import Plane
 from rlm_operator.objects.secret import build_secret_volume
+from rlm_operator.objects.tls import CLIENT_DIR, CLIENT_VOLUME
 from rlm_operator.objects.tools import TOOLS_DIR, TOOLS_FILE, TOOLS_VOLUME, build_tools_volume
 from rlm_operator.resource import Manifest, Stack
 from rlm_operator.spec.model import ConfigMapKeyRef
@@ -34,6 +35,7 @@ _PLACES: Final = {
     "sub-model-ca": _Place("/etc/rlm/sub-llm-ca", "RLM_SUB_MODEL_CA_FILE", _CA_FILE),
     TOOLS_VOLUME: _Place(TOOLS_DIR, "RLM_TOOLS_FILE", TOOLS_FILE),
     "storage-config": _Place("/etc/rlm/storage", "RLM_STORAGE_CONFIG_DIR"),
+    CLIENT_VOLUME: _Place(CLIENT_DIR, "WASM_TLS_DIR"),
     "sandbox-key": _Place("/etc/rlm/sandbox", "WASM_API_KEY_FILE", API_KEY),
 }
 MOUNTS: Final = {**{name: place.path for name, place in _PLACES.items()}, "data": DATA_DIR}

@@ -11,6 +11,7 @@ from rlm_operator.objects.owner import Plane
 from rlm_operator.objects.placement import Placement
 from rlm_operator.objects.pod import Workspace
 from rlm_operator.objects.secret import build_secret_volume
+from rlm_operator.objects.tls import SERVER_DIR, SERVER_VOLUME, build_server_env, build_server_volumes
 from rlm_operator.resource import Manifest, Pool
 
 _API_KEYS = "api-keys"
@@ -23,10 +24,10 @@ def build_sandbox_workspace(plane: Plane, pool: Pool, image: str) -> Workspace:
         name="sandbox",
         image=image,
         command=["python", "-m", "runtime.sandbox"],
-        env=[*_addresses(), *build_settings_env(plane.workload, "SANDBOX", settings)],
+        env=[*_addresses(), *build_server_env(pool.spec.tls), *build_settings_env(plane.workload, "SANDBOX", settings)],
         resources=pool.spec.resources.filled(),
-        secrets=[build_secret_volume(_API_KEYS, pool.key_secret)],
-        mounts={_API_KEYS: _API_KEYS_DIR},
+        secrets=[build_secret_volume(_API_KEYS, pool.key_secret), *build_server_volumes(pool)],
+        mounts={_API_KEYS: _API_KEYS_DIR, SERVER_VOLUME: SERVER_DIR},
         scratch="512Mi",  # a guest that is compiled at start takes half of it
         # The longest cell may end, and then some.
         grace_seconds=math.ceil(pool.spec.limits.timeout.seconds) + 30,

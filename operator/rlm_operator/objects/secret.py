@@ -14,19 +14,30 @@ from typing import Any
 from rlm_operator.names import (
     API_KEY,
     GENERATED_ANNOTATION,
+    ISSUED_ANNOTATION,
+    pool_authority_secret,
+    pool_client_tls_secret,
     pool_key_secret,
+    pool_tls_secret,
     stack_key_secret,
     stack_sandbox_key_secret,
+    stack_sandbox_tls_secret,
 )
 from rlm_operator.objects.owner import Plane, build_metadata
 from rlm_operator.resource import Identity, Kind, Manifest
 
 
-def generated_secret_names(identity: Identity) -> list[str]:
-    """Names of the Secrets that the operator may make for a resource: where the spec names none of the user's."""
+def made_secret_names(identity: Identity) -> list[str]:
+    """Names of all Secrets that the operator may make for a resource."""
+    name = identity.name
     if identity.kind is Kind.STACK:
-        return [stack_key_secret(identity.name), stack_sandbox_key_secret(identity.name)]
-    return [pool_key_secret(identity.name)]
+        return [stack_key_secret(name), stack_sandbox_key_secret(name), stack_sandbox_tls_secret(name)]
+    return [pool_key_secret(name), *pool_certificate_secrets(name)]
+
+
+def pool_certificate_secrets(pool: str) -> list[str]:
+    """Of a pool with `tls.mode: Operator`."""
+    return [pool_authority_secret(pool), pool_tls_secret(pool), pool_client_tls_secret(pool)]
 
 
 def build_secret(plane: Plane, name: str, kind: str = "Opaque") -> Manifest:
@@ -38,6 +49,12 @@ def build_generated_secret(plane: Plane, name: str) -> Manifest:
     """A Secret whose entry `api-key` is to be filled with a random key."""
     secret = build_secret(plane, name)
     return {**secret, "metadata": {**secret["metadata"], "annotations": {GENERATED_ANNOTATION: API_KEY}}}
+
+
+def build_issued_secret(plane: Plane, name: str) -> Manifest:
+    """A Secret that is to be filled with a certificate, its key and the authorities that its owner trusts."""
+    secret = build_secret(plane, name)
+    return {**secret, "metadata": {**secret["metadata"], "annotations": {ISSUED_ANNOTATION: "tls.crt,tls.key,ca.crt"}}}
 
 
 def generated_keys(secret: Mapping[str, Any]) -> list[str]:

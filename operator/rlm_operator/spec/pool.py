@@ -12,6 +12,7 @@ from rlm_operator.spec.exposure import PoolService
 from rlm_operator.spec.monitoring import Monitoring
 from rlm_operator.spec.network import IsolationProbe, Peer, PoolNetworkPolicySettings
 from rlm_operator.spec.scheduling import Scheduling
+from rlm_operator.spec.tls import Tls
 from rlm_operator.spec.workload import Autoscaling, LogSettings, Workload
 
 
@@ -85,6 +86,7 @@ class SandboxPoolSpec(Workload):
     allowed_namespaces: Annotated[tuple[NamespaceName, ...], Field(max_length=64)] = ()
     network_policy: PoolNetworkPolicySettings = PoolNetworkPolicySettings()
     isolation_probe: IsolationProbe = IsolationProbe()
+    tls: Tls = Tls()
     auth: BearerAuth = BearerAuth()
     logging: LogSettings = LogSettings()
     monitoring: Monitoring = Monitoring()

@@ -41,6 +41,13 @@ def find_callers(pool: Pool, stacks: Iterable[Manifest]) -> list[Caller]:
     ]
 
 
+def find_refused(pool: Pool, stacks: Iterable[Manifest]) -> list[Identity]:
+    """Of the stacks that name this pool, those that may not use it."""
+    identities = [identify(stack) for stack in stacks]
+    allowed = pool.spec.allowed_namespaces
+    return [each for each in identities if not may_use(pool.identity.namespace, allowed, each.namespace)]
+
+
 def find_strangers(entries: Iterable[str], callers: Iterable[Caller]) -> list[str]:
     """Entries that the operator made for a stack that is no caller (any more)."""
     known = {caller.entry for caller in callers}

@@ -6,6 +6,8 @@ key), and changed only as of the version that was read. No message holds what is
 
 from __future__ import annotations
 
+import base64
+import binascii
 import secrets
 from collections.abc import Mapping
 
@@ -33,10 +35,17 @@ class SecretDoor:
         except NotFoundError:
             return None
 
+    def is_owned(self, found: Manifest | None, owner: Identity) -> bool:
+        return found is not None and is_owned_by(observe(found, "Secret"), owner)
+
+    def check_owner(self, found: Manifest, owner: Identity) -> None:
+        """Raises NameTakenError when somebody else has a Secret of that name."""
+        check_owner(owner, observe(found, "Secret"))
+
     async def fetch_owned(self, namespace: str, name: str, owner: Identity) -> Manifest | None:
         """None when it does not exist, is going, or belongs to somebody else."""
         found = await self.fetch(namespace, name)
-        if found is None or not is_owned_by(observe(found), owner) or "deletionTimestamp" in found["metadata"]:
+        if found is None or not self.is_owned(found, owner) or "deletionTimestamp" in found["metadata"]:
             return None
         return found
 
@@ -76,3 +85,19 @@ class SecretDoor:
             self._metrics.writes.labels("Secret").inc()
         except (NotFoundError, ConflictError):
             pass  # Gone, or replaced by somebody else's: either way not ours to delete any more.
+
+
+def decode(secret: Manifest | None) -> dict[str, bytes]:
+    """Entries of a Secret; one that is no base64 counts as empty."""
+    entries: dict[str, bytes] = {}
+    for name, value in ((secret or {}).get("data") or {}).items():
+        try:
+            entries[name] = base64.b64decode(value or "")
+        except binascii.Error:
+            entries[name] = b""
+    return entries
+
+
+def encode(entries: Mapping[str, bytes | None]) -> dict[str, str | None]:
+    """As the API has them; None stays None."""
+    return {name: None if value is None else base64.b64encode(value).decode() for name, value in entries.items()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rlm_operator.errors import SpecInvalidError
@@ -16,6 +16,7 @@ from rlm_operator.names import caller_entry
 from rlm_operator.objects.inference_volumes import user_key_secret
 from rlm_operator.render import render_all, sandbox_key_secret, terms_of
 from rlm_operator.resource import Identity, Kind, Manifest, Pool, Stack, is_resource, parse_resource
+from rlm_operator.spec.tls import Tls
 from rlmctl.errors import InputError
 from rlmctl.local.model_choice import ModelChoice, apply_choice, choose_model
 from rlmctl.local.processes import (
@@ -65,7 +66,7 @@ def _plan(documents: Sequence[Manifest], environment: Mapping[str, str], folder:
     stack = parse_resource(apply_choice(choice, document, store, environment, stand_in_url))
     if not isinstance(stack, Stack):
         raise InputError(f"{stack.identity.name} is not an RLMStack")
-    pool = _pool_of(stack, documents)
+    stack, pool = _on_loopback(stack, _pool_of(stack, documents))
     user_secret = user_key_secret(stack)
     sandbox_secret = sandbox_key_secret(stack, terms_of(pool.spec))
     for name in filter(None, (user_secret, pool.key_secret, sandbox_secret)):
@@ -122,6 +123,14 @@ def _pool_of(stack: Stack, documents: Sequence[Manifest]) -> Pool:
             if isinstance(pool, Pool) and found == (stack.pool_namespace, name):
                 return pool
     raise InputError(f"the stack refers to SandboxPool {name}, which is not in the files: add its file (-f)")
+
+
+def _on_loopback(stack: Stack, pool: Pool) -> tuple[Stack, Pool]:
+    """Without TLS: nothing leaves this machine, and certificates of a pool name its Services."""
+    spec = pool.spec.model_copy(update={"tls": Tls(mode="Disabled")})
+    if stack.spec.owned_pool is not None:
+        stack = replace(stack, spec=stack.spec.model_copy(update={"sandbox": spec}))
+    return stack, replace(pool, spec=spec)
 
 
 def _write_volumes(container: LocalContainer, volumes: Volumes, folder: Path) -> dict[str, Path]:

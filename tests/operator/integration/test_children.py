@@ -16,6 +16,7 @@ QUICKSTART_STACK: set[Child] = {
     ("ConfigMap", "demo-rlm"),
     ("Secret", "demo-rlm-keys"),
     ("Secret", "demo-rlm-sandbox-key"),
+    ("Secret", "demo-rlm-sandbox-tls"),
     ("NetworkPolicy", "demo-rlm"),
     ("Service", "demo"),
     ("Service", "demo-rlm-pods"),
@@ -27,6 +28,9 @@ QUICKSTART_POOL: set[Child] = {
     ("ServiceAccount", "demo-wasm"),
     ("ConfigMap", "demo-wasm"),
     ("Secret", "demo-wasm-keys"),
+    ("Secret", "demo-wasm-ca"),
+    ("Secret", "demo-wasm-tls"),
+    ("Secret", "demo-wasm-client-tls"),
     ("NetworkPolicy", "demo-wasm"),
     ("Service", "demo-wasm"),
     ("Service", "demo-wasm-pods"),
@@ -67,14 +71,15 @@ def test_the_quickstarts_inference_pods_get_their_settings_and_keys(quickstart: 
     variables = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert deployment["replicas"] == 2
     assert container["command"] == ["python", "-m", "runtime.inference"]
-    assert mounted == {"demo-rlm-keys", "llm-secrets", "demo-rlm-sandbox-key"}
-    assert variables["WASM_SERVICE_URL"].startswith("http://demo-wasm-pods.")
+    assert mounted == {"demo-rlm-keys", "llm-secrets", "demo-rlm-sandbox-key", "demo-rlm-sandbox-tls"}
+    assert variables["WASM_SERVICE_URL"].startswith("https://demo-wasm-pods.")
     assert not [name for name, value in variables.items() if value and "sk-test" in value]
 
 
 def test_the_quickstarts_sandbox_pods_get_their_own_keys_and_no_other(quickstart: dict[Child, Object]) -> None:
     pod = quickstart["Deployment", "demo-wasm"]["spec"]["template"]["spec"]
-    assert {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume} == {"demo-wasm-keys"}
+    mounted = {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
+    assert mounted == {"demo-wasm-keys", "demo-wasm-tls"}
     assert pod["automountServiceAccountToken"] is False
     assert quickstart["NetworkPolicy", "demo-wasm"]["spec"].get("egress", []) == []
     assert quickstart["NetworkPolicy", "demo-wasm"]["spec"]["policyTypes"] == ["Ingress", "Egress"]
@@ -162,7 +167,6 @@ def test_the_shared_pool_sample_gives_two_stacks_one_pool(tenant: Tenant) -> Non
 def test_a_stack_without_keys_mounts_none(tenant: Tenant) -> None:
     tenant.apply(build_stack("open", tenant.namespace, {"inference": {"auth": {"mode": "Disabled"}}}))
     pod = tenant.expect("deployment", "open-rlm")["spec"]["template"]["spec"]
-    assert {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume} == {
-        "open-rlm-sandbox-key"
-    }
+    mounted = {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
+    assert mounted == {"open-rlm-sandbox-key", "open-rlm-sandbox-tls"}
     assert tenant.get("secret", "open-rlm-keys") is None

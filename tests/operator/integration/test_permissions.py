@@ -27,6 +27,7 @@ from tests.operator.integration.tenant import Tenant
 
 HOST = {"host": "rlm.example.com"}
 ROUTES = {"ingress": HOST, "httpRoute": {**HOST, "gatewayRef": {"name": "public"}}}
+CERTIFIED = {"mode": "CertManager", "issuerRef": {"name": "pools"}}
 OPTIONAL = {APIS[kind].plural for kind in OPTIONAL_CHILD_KINDS}
 
 
@@ -39,7 +40,7 @@ def everything_used(control_plane: ControlPlane, installation: Installation, ten
         "a list of each optional kind",
     )
     scaled = {"autoscaling": {"minReplicas": 2, "maxReplicas": 4}}
-    sandbox = {**scaled, "service": {"name": "wasm-repl-service"}}
+    sandbox = {**scaled, "service": {"name": "wasm-repl-service"}, "tls": CERTIFIED}
     watched = {"monitoring": {"dashboard": True}}
     stack = build_stack("s", tenant.namespace, {"inference": {**scaled, **ROUTES}, "sandbox": sandbox, **watched})
     tenant.apply(stack)
@@ -53,12 +54,18 @@ def everything_used(control_plane: ControlPlane, installation: Installation, ten
         tenant.delete(resource, name)
         tenant.expect_another(resource, name, uid)
     # Names that somebody else has taken: what is there is looked at.
-    taken = build_stack("taken", tenant.namespace, {"inference": {**scaled, **ROUTES}})
+    own = {"inference": {**scaled, **ROUTES}, "sandbox": {"tls": CERTIFIED}}
+    taken = build_stack("taken", tenant.namespace, own)
     children = render(parse_resource(taken), Inputs(choose_images(), served=frozenset(OPTIONAL_CHILD_KINDS)))
     tenant.apply(*(child for child in children if child["kind"] != "Secret"))
     tenant.apply(taken)
     tenant.expect_condition("rlmstack", "taken", "Degraded", "True")
-    for resource, name in (("ingress", "s-rlm"), ("httproute", "s-rlm"), ("service", "wasm-repl-service")):
+    for resource, name in (
+        ("ingress", "s-rlm"),
+        ("httproute", "s-rlm"),
+        ("service", "wasm-repl-service"),
+        ("certificate", "s-rlm-sandbox-certificate"),
+    ):
         tenant.expect(resource, name)
     tenant.patch("rlmstack", "s", {"spec": {"sandbox": {"service": None}}})
     tenant.expect_gone("service", "wasm-repl-service")
@@ -81,6 +88,7 @@ def everything_used(control_plane: ControlPlane, installation: Installation, ten
         ("poddisruptionbudget", "s-rlm"),
         ("horizontalpodautoscaler", "s-rlm"),
         ("secret", "s-rlm-keys"),
+        ("certificate", "s-rlm-sandbox-certificate"),
         ("ingress", "s-rlm"),
         ("httproute", "s-rlm"),
         ("podmonitor", "s-rlm"),
