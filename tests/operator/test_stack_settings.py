@@ -22,7 +22,6 @@ from tests.operator.setting_rules import ACCEPTED, PRICE, UNPRICED, model
 from tests.operator.specs import INPUTS, build_stack, one
 
 NOT_OF_THE_SPEC = {
-    "wasm_tls_dir",
     "tls_dir",
     # The same by OpenTelemetry's names.
     "otel_exporter_otlp_endpoint",
