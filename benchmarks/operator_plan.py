@@ -27,7 +27,7 @@ def build_stack(name: str, namespace: str, replicas: int) -> Manifest:
         "spec": {
             "model": {"name": "gpt-5", "baseURL": "https://api.openai.com/v1"},
             "inference": {"replicas": replicas},
-            "sandbox": {"replicas": replicas},
+            "sandbox": {"replicas": replicas, "isolationProbe": {"enabled": False}},
         },
     }
 
