@@ -50,7 +50,7 @@ class Settings(BaseSettings):
         str | None,
         Field(description="image of the pods of scientific pools; without it --sandbox-image, if that is set"),
     ] = None
-    workers: Annotated[int, Field(description="resources that are reconciled at once", ge=1, le=64)] = 4
+    workers: Annotated[int, Field(description="resources that are reconciled at once", ge=1, le=64)] = 8
     resync_seconds: Annotated[
         float, Field(description="time between full lists, which repair what a watch lost", ge=1, le=3600)
     ] = 120
