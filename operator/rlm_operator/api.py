@@ -39,6 +39,10 @@ class KubernetesApi(Protocol):
         """Plural names that are served under an apiVersion of a group; empty when there is no such API."""
         ...
 
+    async def fetch_groups(self) -> frozenset[str]:
+        """Names of all API groups, those of aggregated API servers included, even while one of them is down."""
+        ...
+
     async def apply(self, manifest: Manifest, *, absent: bool = False) -> Manifest:
         """Server-side apply as the operator's field manager, taking over fields that others hold.
 

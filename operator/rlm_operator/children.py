@@ -11,9 +11,10 @@ from rlm_operator.api import KubernetesApi
 from rlm_operator.cache import Cache
 from rlm_operator.conditions import Reason
 from rlm_operator.digest import differing_lists
-from rlm_operator.errors import ConflictError, NotFoundError, RefusedError
-from rlm_operator.kinds import Ref, ref_of
-from rlm_operator.live import Live, is_in_sync, observe
+from rlm_operator.errors import ConflictError, NotFoundError, OvertakenError, RefusedError
+from rlm_operator.inputs import LiveScale
+from rlm_operator.kinds import AUTOSCALER_KINDS, Ref, ref_of
+from rlm_operator.live import Live, at_version, is_in_sync, observe
 from rlm_operator.metrics import Metrics
 from rlm_operator.ownership import Guard, NameTakenError, check_owner
 from rlm_operator.resource import Manifest
@@ -29,38 +30,58 @@ class Children:
         self._metrics = metrics
         self._taken: set[Ref] = set()  # names under which somebody else's object was found
 
-    async def sync(self, guard: Guard, wanted: Sequence[Manifest], withheld: Set[Ref] = frozenset()) -> list[Refusal]:
+    async def sync(
+        self,
+        guard: Guard,
+        wanted: Sequence[Manifest],
+        withheld: Set[Ref] = frozenset(),
+        scale: LiveScale | None = None,
+    ) -> list[Refusal]:
         """All but Secrets, which `trust/` makes. `withheld` stay as they are. Returns those that could not be written.
+        `scale`: what the replica count in `wanted` goes by.
 
-        Raises UnavailableError when the API server does not answer, OwnerGoneError when the owner is gone.
+        Raises UnavailableError when the API server does not answer, OwnerGoneError when the owner is gone, and, after
+        the other children, OvertakenError when `scale` is out of date.
         """
         refusals: list[Refusal] = []
+        overtaken: OvertakenError | None = None
         wanted = [child for child in wanted if child["kind"] != "Secret"]
+        kept = {ref_of(child) for child in wanted} | withheld
+        left = [live for live in self._cache.children_of(guard.owner.uid) if live.ref not in kept and not live.deleting]
+        refusals += await self._prune(guard, [live for live in left if live.ref.kind in AUTOSCALER_KINDS])
         for child in wanted:
             ref = ref_of(child)
             try:
-                await self._ensure(guard, ref, child)
+                await self._ensure(guard, ref, child, scale)
+            except OvertakenError as error:
+                overtaken = error
             except NameTakenError as error:
                 refusals.append(Refusal(ref, Reason.NAME_CONFLICT, str(error)))
             except (RefusedError, ConflictError, NotFoundError) as error:
                 refusals.append(refusal_of(ref, error))
-        kept = {ref_of(child) for child in wanted} | withheld
-        for live in self._cache.children_of(guard.owner.uid):
-            if live.ref not in kept and not live.deleting:
-                try:
-                    await self._delete(guard, live)
-                except RefusedError as error:
-                    refusals.append(refusal_of(live.ref, error))
+        refusals += await self._prune(guard, [live for live in left if live.ref.kind not in AUTOSCALER_KINDS])
+        if overtaken is not None:
+            raise overtaken
         return refusals
 
-    async def _ensure(self, guard: Guard, ref: Ref, child: Manifest) -> None:
+    async def _prune(self, guard: Guard, left: Sequence[Live]) -> list[Refusal]:
+        """Delete children that are no longer wanted. Returns those that could not be."""
+        refusals: list[Refusal] = []
+        for live in left:
+            try:
+                await self._delete(guard, live)
+            except RefusedError as error:
+                refusals.append(refusal_of(live.ref, error))
+        return refusals
+
+    async def _ensure(self, guard: Guard, ref: Ref, child: Manifest, scale: LiveScale | None) -> None:
         live = self._cache.child(ref)
         if live is not None and live.owner is not None and live.owner.uid == guard.owner.uid:
             # One that is being deleted comes back when its deletion is seen.
             if live.deleting or is_in_sync(child, live, own_write=self._cache.is_own_write(live)):
                 return
             await guard.check()
-            written = await self._apply(ref, child, live)
+            written = await self._repeat(ref, child, live, scale)
         else:
             written = await self._make(guard, ref, child)
         self._cache.put_written(observe(written))
@@ -77,6 +98,16 @@ class Children:
         except ConflictError:
             await self._check_free(guard, ref)
         return await self._apply(ref, child, None)
+
+    async def _repeat(self, ref: Ref, child: Manifest, live: Live, scale: LiveScale | None) -> Manifest:
+        """Apply to what exists. A replica count that is only repeated must not undo one that an autoscaler has written
+        since: then the API server refuses it, and OvertakenError is raised."""
+        if ref.kind != "Deployment" or scale is None or child["spec"].get("replicas") != scale.replicas:
+            return await self._apply(ref, child, live)
+        try:
+            return await self._apply(ref, at_version(child, scale.version), live)
+        except ConflictError as error:
+            raise OvertakenError(f"{ref} changed since its replicas were read") from error
 
     async def _apply(self, ref: Ref, child: Manifest, live: Live | None) -> Manifest:
         """Apply; where what others added to a list makes the result invalid, put our lists back whole first.

@@ -122,6 +122,13 @@ class Cluster:
             return frozenset()
         return frozenset(resource["name"] for resource in answer.get("resources") or ())
 
+    async def fetch_groups(self) -> frozenset[str]:
+        try:
+            answer = await self._send("GET", "/apis")
+        except NotFoundError:
+            return frozenset()
+        return frozenset(group["name"] for group in answer.get("groups") or ())
+
     async def apply(self, manifest: Manifest, *, absent: bool = False) -> Manifest:
         if absent:
             manifest = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": _NO_VERSION}}

@@ -20,7 +20,9 @@ class ConditionType(StrEnum):
     SECRETS_READY = "SecretsReady"  # every Secret that pods mount is there
     CERTIFICATES_READY = "CertificatesReady"  # of a resource with TLS: its certificate is there and valid
     SANDBOX_POOL_READY = "SandboxPoolReady"  # of a stack: its pool is ready
-    SCALING_ACTIVE = "ScalingActive"  # of a resource with autoscaling: the autoscaler can do its work
+    SCALING_ACTIVE = "ScalingActive"  # of a resource with autoscaling: the autoscaler does all that was asked for
+    SUSPENDED = "Suspended"  # `suspend` is set: no pods are wanted; absent otherwise
+    PAUSED = "Paused"  # `paused` is set: the operator leaves everything as it is; absent otherwise
     ISOLATION_VERIFIED = "IsolationVerified"  # of a pool: traffic showed that the network enforces its policy
     NETWORK_ISOLATED = "NetworkIsolated"  # a policy restricts the pods
     MONITORING_READY = "MonitoringReady"  # of a resource that insists on monitoring: the cluster has the kinds for it
@@ -50,6 +52,9 @@ class Reason(StrEnum):
     PODS_AVAILABLE = "PodsAvailable"
     PODS_UNAVAILABLE = "PodsUnavailable"
     SCALED_TO_ZERO = "ScaledToZero"
+    ASLEEP = "Asleep"
+    SUSPENDED = "Suspended"
+    PAUSED = "Paused"
     ROLLED_OUT = "RolledOut"
     ROLLING_OUT = "RollingOut"
     ROLLOUT_STUCK = "RolloutStuck"
@@ -65,6 +70,9 @@ class Reason(StrEnum):
     AUTOSCALER_ACTIVE = "AutoscalerActive"
     AUTOSCALER_WAITING = "AutoscalerWaiting"
     AUTOSCALER_INACTIVE = "AutoscalerInactive"
+    CUSTOM_METRICS_MISSING = "CustomMetricsMissing"
+    KEDA_MISSING = "KEDAMissing"
+    SCALE_TO_ZERO_REFUSED = "ScaleToZeroRefused"
     POLICY_APPLIED = "PolicyApplied"
     POLICY_UNMANAGED = "PolicyUnmanaged"
     POLICY_MISSING = "PolicyMissing"

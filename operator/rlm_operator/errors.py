@@ -4,6 +4,7 @@
     ├── SpecInvalidError        the custom resource can not be read: fix it, retrying does not help
     ├── ClusterConfigError      no way to reach a Kubernetes API: fix the settings
     ├── OwnerGoneError          the custom resource was deleted or replaced meanwhile: stop, there is nothing to do
+    ├── OvertakenError          somebody wrote to a child between our look and our write: look again
     ├── NotLeaderError          another operator may lead by now: write nothing
     ├── WorkerEndedError        a worker stopped by itself: end the process, it is started anew
     ├── WatchEndedError         kopf stopped by itself: likewise
@@ -33,6 +34,10 @@ class ClusterConfigError(OperatorError):
 
 class OwnerGoneError(OperatorError):
     """The custom resource that is being reconciled is no longer the one that was read."""
+
+
+class OvertakenError(OperatorError):
+    """A child changed since it was looked at, so what was about to be written may be out of date."""
 
 
 class NotLeaderError(OperatorError):

@@ -33,6 +33,9 @@ class FencedApi:
     async def fetch_plurals(self, version: str) -> frozenset[str]:
         return await self._api.fetch_plurals(version)
 
+    async def fetch_groups(self) -> frozenset[str]:
+        return await self._api.fetch_groups()
+
     async def apply(self, manifest: Manifest, *, absent: bool = False) -> Manifest:
         self._check()
         return await self._api.apply(manifest, absent=absent)

@@ -36,25 +36,29 @@ class Images:
 
 @dataclass(frozen=True)
 class LiveScale:
-    """The replica count of a Deployment that exists, and whether somebody else (an autoscaler) decides it."""
+    """The replica count of a Deployment that exists, whether somebody else (an autoscaler) decides it, and the version
+    of the Deployment that says so."""
 
     replicas: int
     decided_elsewhere: bool
+    version: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
 class PoolTerms:
-    """What a stack must know of the pool that it refers to. `key_secret`: the user's, None for one made by us."""
+    """What a stack must know of the pool that it refers to. `key_secret`: the user's, None for one made by us.
+    `wants_keda`: whether it is to be scaled by what the stack's pods want."""
 
     key_secret: str | None = None
     tls: Tls = field(default_factory=Tls)
+    wants_keda: bool = False
 
 
 @dataclass(frozen=True)
 class Inputs:
     """`pool`: of a stack that refers to one, once that pool can be read. `live`: None before creation.
-    `served`: those of kinds.OPTIONAL_CHILD_KINDS that the API server has. `in_cluster`: False for
-    files, whose pods may run as processes of one machine."""
+    `served`: those of kinds.OPTIONAL_CHILD_KINDS that the API server has, and kinds.CUSTOM_METRICS. `in_cluster`: False
+    for files, whose pods may run as processes of one machine. `keda_namespace`: where KEDA runs."""
 
     images: Images
     pool: PoolTerms | None = None
@@ -63,6 +67,7 @@ class Inputs:
     network: NetworkFacts = NOTHING_KNOWN
     bounds: Bounds = UNBOUNDED
     in_cluster: bool = False
+    keda_namespace: str = "keda"
 
 
 def _repository(image: str) -> str:

@@ -71,6 +71,8 @@ WATCHED_CHILD_KINDS: Final = (
     "Job",
 )
 """Secrets are not among them: they are read by name only."""
+AUTOSCALER_KINDS: Final = ("HorizontalPodAutoscaler", "ScaledObject")
+"""A resource has one of them at most: two would pull the replicas to and fro, and KEDA refuses to be the second."""
 OPTIONAL_CHILD_KINDS: Final = (
     "ScaledObject",
     "PodMonitor",
@@ -80,6 +82,9 @@ OPTIONAL_CHILD_KINDS: Final = (
     "Certificate",
 )
 """Of other projects: a cluster may serve them or not, and may begin or cease to. They are listed, never watched."""
+
+CUSTOM_METRICS: Final = "custom.metrics.k8s.io"
+"""API group that serves autoscalers the metrics of pods, by an adapter such as prometheus-adapter. No objects in it."""
 
 
 class Ref(NamedTuple):

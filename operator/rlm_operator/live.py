@@ -84,6 +84,11 @@ def is_in_sync(wanted: Manifest, live: Live, *, own_write: bool) -> bool:
     return own_write or covers(content, found)
 
 
+def at_version(wanted: Manifest, version: str) -> Manifest:
+    """`wanted` for one version of the object alone: the API server refuses it with a conflict for any other."""
+    return {**wanted, "metadata": {**wanted["metadata"], "resourceVersion": version}}
+
+
 def is_older(version: str, than: str) -> bool:
     """Compare resource versions of one object; ones that are not numbers count as news."""
     return version.isdecimal() and than.isdecimal() and int(version) < int(than)
@@ -98,11 +103,17 @@ def find_owner(metadata: Mapping[str, Any], namespace: str) -> Owner | None:
 
 
 def _scale(deployment: Mapping[str, Any]) -> LiveScale:
-    """An apply drops whoever held the field before, so another holder is one that came after us."""
+    """An apply drops whoever held the field before, so another holder is one that came after us. Nobody holds a 0 that
+    was written through the scale subresource, which leaves it out, though our hold on the field ends with it."""
     holders = [
         entry.get("manager")
         for entry in deployment["metadata"].get("managedFields") or ()
         if "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
     ]
-    elsewhere = bool(holders) and FIELD_MANAGER not in holders
-    return LiveScale(replicas=deployment["spec"].get("replicas", 1), decided_elsewhere=elsewhere)
+    replicas = deployment["spec"].get("replicas", 1)
+    elsewhere = FIELD_MANAGER not in holders and (bool(holders) or replicas == 0)
+    return LiveScale(
+        replicas=replicas,
+        decided_elsewhere=elsewhere,
+        version=deployment["metadata"]["resourceVersion"],
+    )

@@ -69,6 +69,11 @@ def stack_pods_service(stack: str) -> str:
     return f"{stack}-rlm-pods"
 
 
+def pool_demand(pool: str) -> str:
+    """Service of a pool by which KEDA finds the inference pods that say how many sessions they want."""
+    return f"{pool}-wasm-demand"
+
+
 def stack_key_secret(stack: str) -> str:
     """Secret that the operator makes for callers of a stack."""
     return f"{stack}-rlm-keys"

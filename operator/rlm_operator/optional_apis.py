@@ -1,4 +1,4 @@
-"""Which optional APIs the cluster serves: KEDA, the Prometheus operator, Gateway, Cilium, cert-manager.
+"""Which optional APIs the cluster serves: KEDA, the Prometheus operator, Gateway, Cilium, cert-manager, pod metrics.
 
 `relist.py` asks the API server again and again, since their CRDs may be installed or removed at any time. Rendering
 goes by `served`; a kind that is not served is left out, and the status says so where the spec asks for it.
@@ -10,7 +10,7 @@ import logging
 
 from rlm_operator.api import KubernetesApi
 from rlm_operator.feed import Feed
-from rlm_operator.kinds import APIS, OPTIONAL_CHILD_KINDS
+from rlm_operator.kinds import APIS, CUSTOM_METRICS, OPTIONAL_CHILD_KINDS
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class OptionalApis:
 
     @property
     def served(self) -> frozenset[str]:
-        """Those of OPTIONAL_CHILD_KINDS that the API server has."""
+        """Those of OPTIONAL_CHILD_KINDS that the API server has, and CUSTOM_METRICS if it has them."""
         return self._served
 
     async def refresh(self) -> frozenset[str]:
@@ -37,6 +37,7 @@ class OptionalApis:
         versions = sorted({APIS[kind].version for kind in OPTIONAL_CHILD_KINDS})
         plurals = {version: await self._api.fetch_plurals(version) for version in versions}
         served = frozenset(kind for kind in OPTIONAL_CHILD_KINDS if APIS[kind].plural in plurals[APIS[kind].version])
+        served |= {CUSTOM_METRICS} & await self._api.fetch_groups()
         if served == self._served:
             return frozenset()
         before, self._served = self._served, served

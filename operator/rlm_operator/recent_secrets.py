@@ -57,6 +57,9 @@ class RecentSecrets:
     async def fetch_plurals(self, version: str) -> frozenset[str]:
         return await self._api.fetch_plurals(version)
 
+    async def fetch_groups(self) -> frozenset[str]:
+        return await self._api.fetch_groups()
+
     async def apply(self, manifest: Manifest, *, absent: bool = False) -> Manifest:
         return await self._write(ref_of(manifest), self._api.apply(manifest, absent=absent))
 

@@ -28,6 +28,7 @@ from rlm_operator.live import Live
 from rlm_operator.metrics import Metrics
 from rlm_operator.names import API_VERSION
 from rlm_operator.network_facts import NOTHING_KNOWN
+from rlm_operator.objects.autoscaler import uses_keda
 from rlm_operator.objects.owner import plane_of
 from rlm_operator.optional_apis import OptionalApis
 from rlm_operator.ownership import Guard
@@ -37,7 +38,7 @@ from rlm_operator.render import render, sandbox_key_secret, terms_for, terms_of
 from rlm_operator.resource import Identity, Kind, Manifest, Pool, Resource, Stack, identify, parse_resource
 from rlm_operator.rollout import Rollout
 from rlm_operator.secret_needs import SecretNeed, SecretProblem, find_problem, secret_needs
-from rlm_operator.status import Observation, Refusal, assess, assess_invalid, build_status
+from rlm_operator.status import Observation, Refusal, assess, assess_invalid, build_status, paused_condition
 from rlm_operator.surroundings import Surroundings
 from rlm_operator.trust.authority import Lifetimes
 from rlm_operator.trust.credentials import Credentials, Settled
@@ -73,7 +74,10 @@ class Reconciler:
         metrics: Metrics,
         namespaces: Sequence[str] = (),
         lifetimes: Lifetimes | None = None,
+        *,
+        keda_namespace: str,
     ) -> None:
+        self._keda_namespace = keda_namespace
         self._api = api
         self._cache = cache
         self._feed = feed
@@ -108,6 +112,9 @@ class Reconciler:
         except SpecInvalidError as error:
             await self._report_invalid(manifest, str(error), previous)
             return Outcome()
+        if resource.spec.paused:
+            await self._report_paused(resource.identity, previous)
+            return Outcome()
         needs = self._secret_needs(resource)
         inputs = await self._inputs(resource)
         guard, children = Guard(self._api, resource.identity), render(resource, inputs)
@@ -120,7 +127,7 @@ class Reconciler:
         run = await self._plan_probe(resource, wanted, state)
         if run is not None:
             wanted, withheld = [*wanted, *run.jobs], withheld | run.standing
-        refusals = [*settled.refusals, *refused, *await self._children.sync(guard, wanted, withheld)]
+        refusals = [*settled.refusals, *refused, *await self._children.sync(guard, wanted, withheld, inputs.live)]
         made = {child["metadata"]["name"] for child in children if child["kind"] == "Secret"}
         await self._credentials.retire(guard, made | {need.name for need in needs})
         now = datetime.datetime.now(datetime.UTC)
@@ -152,6 +159,7 @@ class Reconciler:
             network=await self._surroundings.observe(resource) if isinstance(resource, Stack) else NOTHING_KNOWN,
             bounds=self._bounds,
             in_cluster=True,
+            keda_namespace=self._keda_namespace,
         )
 
     def _pool_terms(self, stack: Stack) -> PoolTerms | None:
@@ -173,6 +181,10 @@ class Reconciler:
         identity = resource.identity
         live = self._cache.child(Ref(kind, identity.namespace, plane_of(identity).workload))
         return live if live is not None and live.owner is not None and live.owner.uid == identity.uid else None
+
+    def _scaler_kind(self, resource: Resource) -> str:
+        workload = resource.spec.inference if isinstance(resource, Stack) else resource.spec
+        return "ScaledObject" if uses_keda(workload.autoscaling, self._optional.served) else "HorizontalPodAutoscaler"
 
     def _secret_needs(self, resource: Resource) -> list[SecretNeed]:
         pool_secret = ""
@@ -209,7 +221,7 @@ class Reconciler:
         pool = self._pool(resource) if isinstance(resource, Stack) else None
         return Observation(
             deployment=self._own(resource, "Deployment"),
-            autoscaler=self._own(resource, "HorizontalPodAutoscaler"),
+            autoscaler=self._own(resource, self._scaler_kind(resource)),
             secret_problems=problems,
             refusals=refusals,
             pool=pool,
@@ -221,6 +233,13 @@ class Reconciler:
             pods=pods,
             certificates=certificates,
         )
+
+    async def _report_paused(self, identity: Identity, previous: Mapping[str, Any]) -> None:
+        """Nothing is looked at, so the rest of the status stays, the generation that it speaks of included."""
+        condition, known = paused_condition(), previous.get("conditions") or ()
+        kept = [each for each in known if each["type"] != condition.type]
+        built = build_conditions([condition], known, identity.generation, _now())
+        await self._report(identity, [condition], {**previous, "conditions": [*kept, *built]}, previous)
 
     async def _report_invalid(self, manifest: Manifest, message: str, previous: Mapping[str, Any]) -> None:
         """The rest of the status stays as it was: the children of the last good spec are still there."""

@@ -106,7 +106,7 @@ class Relist:
 
     async def _list_optional(self, kinds: Iterable[str]) -> None:
         """Our objects in optional APIs. One that cannot be listed keeps nothing else back."""
-        for kind in sorted(kinds):
+        for kind in sorted(APIS.keys() & set(kinds)):
             try:
                 await self._list(kind)
             except (RefusedError, NotFoundError) as error:

@@ -7,15 +7,18 @@ to in the owner references alone, which need the resource's uid; generated Secre
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
 
+from rlm_operator.availability import build_availability, may_rest, replicas_wanted
 from rlm_operator.inputs import Images, Inputs, PoolTerms
+from rlm_operator.kinds import CUSTOM_METRICS
 from rlm_operator.monitoring.children import monitoring_children
 from rlm_operator.names import pool_key_secret, pool_pods_service, stack_key_secret, stack_sandbox_key_secret
-from rlm_operator.objects.autoscaler import build_autoscaler
 from rlm_operator.objects.cilium_policy import build_cilium_policy
 from rlm_operator.objects.config_map import build_config_map, sandbox_settings
-from rlm_operator.objects.deployment import build_deployment, replicas_to_apply
-from rlm_operator.objects.disruption_budget import build_disruption_budget
+from rlm_operator.objects.demand import build_demand_ingress
+from rlm_operator.objects.deployment import build_deployment
 from rlm_operator.objects.inference import build_inference_workspace
 from rlm_operator.objects.inference_settings import inference_settings
 from rlm_operator.objects.network_policy import build_inference_policy, build_sandbox_policy
@@ -39,7 +42,9 @@ from rlm_operator.resource import Manifest, Pool, Resource, Stack, parse_resourc
 from rlm_operator.spec.exposure import PoolService
 from rlm_operator.spec.pool import SandboxPoolSpec
 from rlm_operator.spec.stack import Inference
-from rlm_operator.spec.workload import Workload
+
+_ASSUMED: Final = frozenset({"ScaledObject", CUSTOM_METRICS})
+"""What a cluster is taken to serve when nobody can ask it: what a spec asks for by name."""
 
 
 def render(resource: Resource, inputs: Inputs) -> list[Manifest]:
@@ -50,8 +55,8 @@ def render(resource: Resource, inputs: Inputs) -> list[Manifest]:
             children = _stack_children(plane, resource, inputs)
         case Pool():
             children = _pool_children(plane, resource, inputs)
-    workload = _workload(resource)
-    children += monitoring_children(plane, resource.spec.monitoring, inputs.served, may_rest=workload.floor == 0)
+    rests = may_rest(resource.spec, inputs.served)
+    children += monitoring_children(plane, resource.spec.monitoring, inputs.served, may_rest=rests)
     return [build_owned(child, resource.identity) for child in children]
 
 
@@ -61,10 +66,10 @@ def render_all(resources: Iterable[Resource], images: Images) -> list[Manifest]:
     pools = {(pool.identity.namespace, pool.identity.name): pool for pool in resources if isinstance(pool, Pool)}
     manifests: list[Manifest] = []
     for resource in resources:
-        inputs = Inputs(images=images)
+        inputs = Inputs(images=images, served=_ASSUMED)
         if isinstance(resource, Stack):
             pool = pools.get((resource.pool_namespace, resource.pool_name))
-            inputs = Inputs(images=images, pool=terms_of(pool.spec) if pool else None)
+            inputs = replace(inputs, pool=terms_of(pool.spec) if pool else None)
         children = render(resource, inputs)
         manifests += children
         owned = [parse_resource(child) for child in children if child["kind"] == "SandboxPool"]
@@ -74,7 +79,9 @@ def render_all(resources: Iterable[Resource], images: Images) -> list[Manifest]:
 
 def terms_of(pool: SandboxPoolSpec) -> PoolTerms:
     """What the stacks that use this pool must know of it."""
-    return PoolTerms(key_secret=pool.auth.secret_ref.name if pool.auth.secret_ref else None, tls=pool.tls)
+    key_secret = pool.auth.secret_ref.name if pool.auth.secret_ref else None
+    wants_keda = pool.autoscaling is not None and pool.autoscaling.wants_keda
+    return PoolTerms(key_secret=key_secret, tls=pool.tls, wants_keda=wants_keda)
 
 
 def terms_for(stack: Stack, referenced: PoolTerms | None) -> PoolTerms:
@@ -105,18 +112,21 @@ def _stack_children(plane: Plane, stack: Stack, inputs: Inputs) -> list[Manifest
         openings = find_openings(stack, inputs)
         by_name = build_cilium_policy(plane, openings, inputs)
         children += [] if by_name is None else [by_name]
-        children.append(build_inference_policy(plane, stack, openings, inputs))
+        keda = terms.wants_keda and "ScaledObject" in inputs.served
+        further = [build_demand_ingress(inputs.keda_namespace)] if keda else []
+        children.append(build_inference_policy(plane, stack, openings, inputs, further))
     if spec.owned_pool is not None:
-        children.append(build_sandbox_pool(plane, spec.owned_pool))
+        children.append(build_sandbox_pool(plane, spec.owned_pool, suspend=spec.suspend))
     workspace = build_inference_workspace(
         plane, stack, inputs.images.inference, sandbox_key_secret(stack, terms), terms
     )
+    replicas = replicas_wanted(spec.inference, inputs, suspended=spec.suspend)
     children += [
         build_endpoint_service(plane, spec.inference.service),
         build_stack_pods_service(plane),
-        build_deployment(plane, build_pod_template(plane, workspace), replicas_to_apply(spec.inference, inputs.live)),
+        build_deployment(plane, build_pod_template(plane, workspace), replicas),
     ]
-    return children + _routes(plane, spec.inference, inputs.served) + _availability(plane, spec.inference)
+    return children + _routes(plane, spec.inference, inputs.served) + build_availability(plane, spec.inference, inputs)
 
 
 def _pool_children(plane: Plane, pool: Pool, inputs: Inputs) -> list[Manifest]:
@@ -129,13 +139,14 @@ def _pool_children(plane: Plane, pool: Pool, inputs: Inputs) -> list[Manifest]:
     workspace = build_sandbox_workspace(plane, pool, inputs.images.for_guest(spec.image, spec.image_digest))
     if spec.network_policy.management == "Managed":
         children.append(build_sandbox_policy(plane, spec, inputs))
+    replicas = replicas_wanted(spec, inputs, suspended=spec.suspend)
     children += [
         build_pool_service(plane),
         build_pool_pods_service(plane),
         *_aliases(plane, spec.service),
-        build_deployment(plane, build_pod_template(plane, workspace), replicas_to_apply(spec, inputs.live)),
+        build_deployment(plane, build_pod_template(plane, workspace), replicas),
     ]
-    return children + _availability(plane, spec)
+    return children + build_availability(plane, spec, inputs)
 
 
 def _routes(plane: Plane, inference: Inference, served: frozenset[str]) -> list[Manifest]:
@@ -150,15 +161,3 @@ def _aliases(plane: Plane, service: PoolService) -> list[Manifest]:
     """A further name, unless it is one that the pool has anyway."""
     own = (None, plane.workload, pool_pods_service(plane.instance))
     return [] if service.name in own else [build_pool_service(plane, service.name)]
-
-
-def _workload(resource: Resource) -> Workload:
-    return resource.spec.inference if isinstance(resource, Stack) else resource.spec
-
-
-def _availability(plane: Plane, workload: Workload) -> list[Manifest]:
-    budget = build_disruption_budget(plane, workload)
-    children = [] if budget is None else [budget]
-    if workload.autoscaling is not None:
-        children.append(build_autoscaler(plane, workload.autoscaling))
-    return children

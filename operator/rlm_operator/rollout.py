@@ -1,4 +1,4 @@
-"""How far a Deployment and its autoscaler are, and the conditions that follow from it and from its pods. Pure."""
+"""How far a Deployment is, and the conditions that follow from it and from its pods. Pure."""
 
 from __future__ import annotations
 
@@ -62,9 +62,11 @@ class Rollout:
         return current and self.available >= self.desired
 
 
-def rollout_conditions(rollout: Rollout, pods: PodTrouble | None) -> tuple[Condition, Condition]:
-    """Available and Progressing."""
-    return _available(rollout, pods), _progressing(rollout, pods)
+def rollout_conditions(
+    rollout: Rollout, pods: PodTrouble | None, idle: Condition | None = None
+) -> tuple[Condition, Condition]:
+    """Available and Progressing. `idle`: what Available says when no pod is wanted, and that is meant."""
+    return _available(rollout, pods, idle), _progressing(rollout, pods)
 
 
 def rollout_trouble(rollout: Rollout, pods: PodTrouble | None) -> list[tuple[Reason, str]]:
@@ -77,23 +79,12 @@ def rollout_trouble(rollout: Rollout, pods: PodTrouble | None) -> list[tuple[Rea
     return []
 
 
-def autoscaler_condition(autoscaler: Live | None) -> Condition:
-    """ScalingActive, from the HorizontalPodAutoscaler's condition of that name."""
-    kind = ConditionType.SCALING_ACTIVE
-    conditions = (autoscaler.status.get("conditions") or ()) if autoscaler else ()
-    for condition in conditions:
-        if condition["type"] == "ScalingActive":
-            if condition["status"] == "True":
-                return Condition(kind, True, Reason.AUTOSCALER_ACTIVE, "The autoscaler reads CPU use and can scale.")
-            words = f"The autoscaler can not scale ({condition.get('reason', '')}): {condition.get('message', '')}"
-            return Condition(kind, False, Reason.AUTOSCALER_INACTIVE, f"{words}; is metrics-server installed?")
-    return Condition(kind, False, Reason.AUTOSCALER_WAITING, "The autoscaler has not reported yet: wait a moment.")
-
-
-def _available(rollout: Rollout, pods: PodTrouble | None) -> Condition:
+def _available(rollout: Rollout, pods: PodTrouble | None, idle: Condition | None) -> Condition:
     kind = ConditionType.AVAILABLE
     if not rollout.exists:
         return Condition(kind, False, Reason.PODS_UNAVAILABLE, "The Deployment does not exist yet.")
+    if rollout.desired == 0 and idle is not None:
+        return idle
     if rollout.desired == 0:
         words = "No pods are asked for: raise replicas to serve requests."
         return Condition(kind, False, Reason.SCALED_TO_ZERO, words)

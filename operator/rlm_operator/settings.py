@@ -50,6 +50,9 @@ class Settings(BaseSettings):
         str | None,
         Field(description="image of the pods of scientific pools; without it --sandbox-image, if that is set"),
     ] = None
+    keda_namespace: Annotated[
+        str, Field(description="namespace of KEDA, which reads the metrics of inference pods whose pool it scales")
+    ] = "keda"
     workers: Annotated[int, Field(description="resources that are reconciled at once", ge=1, le=64)] = 8
     resync_seconds: Annotated[
         float, Field(description="time between full lists, which repair what a watch lost", ge=1, le=3600)

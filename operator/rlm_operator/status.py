@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rlm_operator.capacity import build_capacity
 from rlm_operator.checklist.assessment import Check
 from rlm_operator.conditions import Condition, ConditionType, Reason, build_conditions
 from rlm_operator.errors import ApiError
@@ -20,8 +21,10 @@ from rlm_operator.objects.owner import plane_of
 from rlm_operator.pod_trouble import PodTrouble
 from rlm_operator.pool_gate import pool_condition
 from rlm_operator.resource import Manifest, Pool, Resource, Stack
-from rlm_operator.rollout import Rollout, autoscaler_condition, rollout_conditions, rollout_trouble
+from rlm_operator.rollout import Rollout, rollout_conditions, rollout_trouble
+from rlm_operator.scaling import idle_condition, scaling_condition
 from rlm_operator.secret_needs import SecretProblem
+from rlm_operator.spec.stack import RLMStackSpec
 from rlm_operator.unserved import find_unserved
 
 
@@ -38,8 +41,8 @@ class Refusal:
 class Observation:
     """What the cluster shows after a reconcile. `pool` is None when a stack's pool does not exist. `policy`: the
     resource's own NetworkPolicy. `inputs`: what was rendered with. `served`: those of kinds.OPTIONAL_CHILD_KINDS that
-    the API server has. `namespaces`: those that the operator serves; empty: all. `isolation`: of a pool, the last
-    verdict of its probe. `certificates`: None where TLS is disabled."""
+    the API server has, and kinds.CUSTOM_METRICS. `namespaces`: those that the operator serves; empty: all. `isolation`:
+    of a pool, the last verdict of its probe. `certificates`: None where TLS is disabled."""
 
     deployment: Live | None
     autoscaler: Live | None
@@ -65,8 +68,12 @@ def refusal_of(ref: Ref, error: ApiError) -> Refusal:
 def assess(resource: Resource, observation: Observation) -> list[Condition]:
     """Every condition of the resource; Ready comes first and repeats the gravest trouble among the others."""
     rollout = Rollout.of(observation.deployment)
-    available, progressing = rollout_conditions(rollout, observation.pods)
-    troubles = [*find_unserved(resource, observation.served), *rollout_trouble(rollout, observation.pods)]
+    spec = resource.spec
+    workload = spec.inference if isinstance(spec, RLMStackSpec) else spec
+    served = observation.served
+    idle = idle_condition(workload.autoscaling, served, suspended=spec.suspend)
+    available, progressing = rollout_conditions(rollout, observation.pods, idle)
+    troubles = [*find_unserved(resource, served), *rollout_trouble(rollout, observation.pods)]
     gates = [_degraded(observation.refusals, troubles), _secrets_ready(observation.secret_problems)]
     if observation.certificates is not None:
         gates.append(observation.certificates)
@@ -76,19 +83,29 @@ def assess(resource: Resource, observation: Observation) -> list[Condition]:
     further.append(network_isolated(resource, observation.policy, observation.inputs))
     if isinstance(resource, Pool) and (isolation := isolation_condition(resource, observation.isolation)) is not None:
         further.append(isolation)
-    workload = resource.spec.inference if isinstance(resource, Stack) else resource.spec
     if workload.autoscaling is not None:
-        further.append(autoscaler_condition(observation.autoscaler))
-    further += monitoring_conditions(resource.spec.monitoring, observation.served)
+        scaler = observation.autoscaler
+        further.append(scaling_condition(workload.autoscaling, served, scaler, suspended=spec.suspend))
+    if spec.suspend:
+        further.append(_suspended(rollout))
+    further += monitoring_conditions(spec.monitoring, served)
     # A rollout that is stuck explains why pods are missing, so it speaks first.
     gates += [progressing, available]
     trouble = next((gate for gate in gates if not gate.is_good), None)
+    if spec.suspend:
+        trouble = _suspended(rollout)
     ready = (
         Condition(ConditionType.READY, True, Reason.READY, _ready_message(resource))
         if trouble is None
         else Condition(ConditionType.READY, False, trouble.reason, trouble.message)
     )
     return [ready, *gates, *further]
+
+
+def paused_condition() -> Condition:
+    """The only condition that is written while `paused` is set."""
+    words = "The operator leaves this resource and its children as they are: set paused to false to go on."
+    return Condition(ConditionType.PAUSED, True, Reason.PAUSED, words)
 
 
 def assess_invalid(message: str) -> list[Condition]:
@@ -123,11 +140,19 @@ def build_status(
     }
     if isinstance(resource, Stack):
         status["sandboxPool"] = resource.pool_name
+    else:
+        status["capacity"] = build_capacity(resource.spec, rollout.ready)
     status["checklist"] = [check.as_status() for check in observation.checklist]
     if observation.isolation is not None:
         status["isolation"] = observation.isolation.to_status()
     status["conditions"] = build_conditions(conditions, previous.get("conditions") or (), identity.generation, now)
     return status
+
+
+def _suspended(rollout: Rollout) -> Condition:
+    left = f"{rollout.replicas} pods are ending" if rollout.replicas else "no pods run"
+    words = f"suspend is true: {left}, everything else stays. Set suspend to false to serve requests."
+    return Condition(ConditionType.SUSPENDED, True, Reason.SUSPENDED, words)
 
 
 def _degraded(refusals: Sequence[Refusal], further: Sequence[tuple[Reason, str]]) -> Condition:

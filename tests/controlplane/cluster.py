@@ -81,6 +81,10 @@ class ControlPlane:
         path = self._folder / f"{namespace}-{name}{'-by-proxy' if server else ''}.conf"
         return write_kubeconfig(path, server or self.url, self.authority, token=token)
 
+    def serving_certificate(self, name: str, alternatives: tuple[str, ...]) -> Certificate:
+        """For a server of the tests' own, signed by `authority`."""
+        return self._authority.server(name, alternatives)
+
     def restart_api_server(self) -> None:
         """Kills the API server and starts it again on the same port: every watch is cut. Returns when it is ready."""
         api_server = self._process("kube-apiserver")

@@ -73,6 +73,21 @@ urls = st.sampled_from(
 quantities = st.sampled_from(["250m", "0.5", "1", "2", "512Mi", "1Gi", "1536Mi", "4Gi"])
 
 
+speeds = optional(
+    stabilizationWindowSeconds=st.integers(0, 3600),
+    selectPolicy=st.sampled_from(["Max", "Min", "Disabled"]),
+    policies=st.lists(
+        st.fixed_dictionaries(
+            {"type": st.sampled_from(["Pods", "Percent"]), "value": st.integers(1, 1000), "periodSeconds": st.just(60)}
+        ),
+        max_size=2,
+    ),
+)
+scalers = st.sampled_from(
+    [{}, {"targetQueueLength": 7}, {"provider": "KEDA"}, {"provider": "KEDA", "scaleToZero": True}]
+)
+
+
 @st.composite
 def workloads(draw: st.DrawFn) -> Manifest:
     """Replicas, autoscaling and a budget that go together."""
@@ -80,6 +95,7 @@ def workloads(draw: st.DrawFn) -> Manifest:
     if draw(st.booleans()):
         least = draw(st.integers(1, 1000))
         workload["autoscaling"] = {"minReplicas": least, "maxReplicas": draw(st.integers(least, 1000))}
+        workload["autoscaling"] |= draw(optional(behavior=optional(scaleUp=speeds, scaleDown=speeds)))
     floor = workload.get("autoscaling", {}).get("minReplicas", workload["replicas"])
     if floor > 1 and draw(st.booleans()):
         workload["disruptionBudget"] = draw(
@@ -99,9 +115,23 @@ logging = optional(
 )
 selectors = st.sampled_from([{}, {"matchLabels": {"app": "notebook"}}])
 
+
+@st.composite
+def scaled_pools(draw: st.DrawFn) -> Manifest:
+    """As `workloads`, with what pools alone may say. Only stacks of its namespace use a pool that may sleep."""
+    workload: Manifest = draw(workloads())
+    if "autoscaling" in workload:
+        workload["autoscaling"] |= draw(scalers)
+    if workload.get("autoscaling", {}).get("scaleToZero"):
+        workload |= {"clients": [], "allowedNamespaces": []}
+    return workload
+
+
 pool_specs = st.builds(
     lambda parts, workload: {**parts, **workload},
     optional(
+        suspend=st.booleans(),
+        paused=st.booleans(),
         limits=optional(
             timeout=st.sampled_from(["500ms", "30s", "1h"]),
             memory=st.sampled_from(["32Mi", "512Mi"]),
@@ -125,7 +155,7 @@ pool_specs = st.builds(
         auth=optional(secretRef=st.builds(lambda name: {"name": name}, secret_names)),
         logging=logging,
     ),
-    workloads(),
+    scaled_pools(),
 )
 
 pool_refs = st.builds(lambda name, parts: {"name": name, **parts}, names, optional(namespace=namespaces))
@@ -175,6 +205,7 @@ def stack_specs(draw: st.DrawFn) -> Manifest:
         "inference": draw(inference),
         "networkPolicy": draw(network_policies),
         "logging": draw(logging),
+        "suspend": draw(st.booleans()),
         "rlm": draw(
             optional(
                 maxIterations=st.integers(1, 1000),

@@ -76,6 +76,14 @@ def test_replicas_are_decided_elsewhere_once_somebody_else_alone_holds_them(
     assert deployment(4, managers=managers).scale == LiveScale(4, elsewhere)
 
 
+@pytest.mark.parametrize(("managers", "elsewhere"), [([], True), ([("rlm-operator", "")], False)])
+def test_a_zero_that_nobody_holds_was_written_by_somebody_else(
+    managers: list[tuple[str, str]], elsewhere: bool
+) -> None:
+    """The API server notes no holder for a 0 that came through the scale subresource."""
+    assert deployment(0, managers=managers).scale == LiveScale(0, elsewhere)
+
+
 @pytest.mark.parametrize(("version", "than", "older"), [("9", "10", True), ("10", "9", False), ("x", "10", False)])
 def test_versions_compare_as_numbers_and_unknown_forms_are_news(version: str, than: str, older: bool) -> None:
     assert is_older(version, than) is older

@@ -198,7 +198,7 @@ def test_only_an_exposed_service_lets_callers_from_outside_in(service: str, expo
         (None, 3),
         (LiveScale(replicas=4, decided_elsewhere=False), 4),
         (LiveScale(replicas=4, decided_elsewhere=True), None),
-        (LiveScale(replicas=0, decided_elsewhere=True), 3),
+        (LiveScale(replicas=0, decided_elsewhere=True), 2),
     ],
     ids=["before it exists", "not scaled yet", "scaled by somebody", "at zero, where autoscalers do nothing"],
 )

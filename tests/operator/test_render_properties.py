@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from hypothesis import given
 
+from rlm_operator.inputs import Inputs
+from rlm_operator.kinds import AUTOSCALER_KINDS, CUSTOM_METRICS
 from rlm_operator.names import NETWORK_LABEL
 from rlm_operator.render import render, render_all
 from rlm_operator.resource import Manifest, Pool, Resource, Stack
@@ -212,11 +214,12 @@ def test_the_disruption_budget_lets_a_drain_end(resource: Resource) -> None:
 @given(resource=RESOURCES)
 def test_an_autoscaler_exists_exactly_when_asked_for_and_scales_the_deployment(resource: Resource) -> None:
     workload = resource.spec.inference if isinstance(resource, Stack) else resource.spec
-    children = render(resource, INPUTS)
-    scalers = [child["spec"] for child in children if child["kind"] == "HorizontalPodAutoscaler"]
-    assert len(scalers) == (workload.autoscaling is not None)
-    for scaler in scalers:
-        assert scaler["scaleTargetRef"]["name"] == one(children, "Deployment")["metadata"]["name"]
+    for served in (frozenset[str](), frozenset(["ScaledObject", CUSTOM_METRICS])):
+        children = render(resource, Inputs(images=IMAGES, served=served))
+        scalers = [child["spec"] for child in children if child["kind"] in AUTOSCALER_KINDS]
+        assert len(scalers) == (workload.autoscaling is not None)
+        for scaler in scalers:
+            assert scaler["scaleTargetRef"]["name"] == one(children, "Deployment")["metadata"]["name"]
 
 
 @PROPERTY

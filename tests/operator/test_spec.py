@@ -49,6 +49,21 @@ RULES: dict[str, tuple[str, Manifest]] = {
         "SandboxPool",
         {"autoscaling": {"minReplicas": 3, "maxReplicas": 2}},
     ),
+    "autoscaling.scaleToZero needs provider KEDA": (
+        "SandboxPool",
+        {"autoscaling": {"maxReplicas": 2, "scaleToZero": True}},
+    ),
+    "autoscaling.targetQueueLength is for provider HPA": (
+        "SandboxPool",
+        {"autoscaling": {"maxReplicas": 2, "provider": "KEDA", "targetQueueLength": 5}},
+    ),
+    "autoscaling.scaleToZero goes by the sessions of stacks": (
+        "SandboxPool",
+        {
+            "autoscaling": {"maxReplicas": 2, "provider": "KEDA", "scaleToZero": True},
+            "clients": [{"podSelector": {}}],
+        },
+    ),
     "disruptionBudget takes minAvailable or": (
         "SandboxPool",
         {"disruptionBudget": {"minAvailable": 1, "maxUnavailable": 1}},

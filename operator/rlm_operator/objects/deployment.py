@@ -26,13 +26,20 @@ def build_deployment(plane: Plane, template: Manifest, replicas: int | None) -> 
     }
 
 
-def replicas_to_apply(workload: Workload, live: LiveScale | None) -> int | None:
+def replicas_to_apply(
+    workload: Workload, live: LiveScale | None, *, suspended: bool = False, may_sleep: bool = False
+) -> int | None:
     """The replica count to write, or None to leave it alone.
 
     With an autoscaler the operator writes the start value once, then repeats the live count until somebody else decides
     it. Dropping the field earlier would reset it to 1, because a field that nobody owns goes back to its default. An
-    autoscaler does not touch a Deployment at 0, so that is left by the start value.
+    autoscaler does not touch a Deployment at 0, so the operator takes it from there to the least number, unless the
+    autoscaler itself put it there (`may_sleep`).
     """
-    if workload.autoscaling is None or live is None or live.replicas == 0:
+    if suspended:
+        return 0
+    if workload.autoscaling is None or live is None:
         return workload.start
+    if live.replicas == 0 and not (may_sleep and live.decided_elsewhere):
+        return workload.floor
     return None if live.decided_elsewhere else live.replicas

@@ -56,9 +56,12 @@ def build_sandbox_policy(plane: Plane, pool: SandboxPoolSpec, inputs: Inputs) ->
     return _policy(plane, ingress=ingress, egress=[])
 
 
-def build_inference_policy(plane: Plane, stack: Stack, openings: Iterable[Opening], inputs: Inputs) -> Manifest:
+def build_inference_policy(
+    plane: Plane, stack: Stack, openings: Iterable[Opening], inputs: Inputs, further: Sequence[Manifest] = ()
+) -> Manifest:
     """In: the stack's own pods, which answer for each other, and `clients`, by default the namespace, or everyone when
-    the Service is exposed. Out: DNS, the pool, the stack's own pods, `openings` and what the spec's own rules say."""
+    the Service is exposed, and `further` rules. Out: DNS, the pool, the stack's own pods, `openings` and what the
+    spec's own rules say."""
     siblings: Manifest = {"podSelector": {"matchLabels": {NETWORK_LABEL: plane.network}}}
     sandboxes = build_sandbox_peer(stack.pool_name, stack.pool_namespace, stack.identity.namespace)
     derived = [rule for opening in openings if (rule := _rule(opening, inputs)) is not None]
@@ -70,7 +73,7 @@ def build_inference_policy(plane: Plane, stack: Stack, openings: Iterable[Openin
     ]
     return _policy(
         plane,
-        ingress=[{**_callers(stack, siblings), "ports": [_tcp(API_PORT)]}, *_monitoring(inputs)],
+        ingress=[{**_callers(stack, siblings), "ports": [_tcp(API_PORT)]}, *_monitoring(inputs), *further],
         egress=[
             build_dns_rule(),
             {"to": [sandboxes, siblings], "ports": [_tcp(API_PORT)]},

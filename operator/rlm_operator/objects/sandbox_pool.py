@@ -8,8 +8,10 @@ from rlm_operator.resource import Kind, Manifest
 from rlm_operator.spec.pool import SandboxPoolSpec
 
 
-def build_sandbox_pool(plane: Plane, spec: SandboxPoolSpec) -> Manifest:
-    """Every default is written out, so that a file and a live stack give the same object."""
+def build_sandbox_pool(plane: Plane, spec: SandboxPoolSpec, *, suspend: bool) -> Manifest:
+    """Every default is written out, so that a file and a live stack give the same object. `suspend`: the stack's, with
+    which its pool goes, since nobody else uses it."""
+    spec = spec.model_copy(update={"suspend": suspend or spec.suspend})
     return {
         "apiVersion": API_VERSION,
         "kind": str(Kind.POOL),

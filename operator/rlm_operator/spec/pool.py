@@ -7,13 +7,14 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from rlm_operator.spec.autoscaling import SandboxAutoscaling
 from rlm_operator.spec.base import BearerAuth, Duration, NamespaceName, Quantity, SpecModel
 from rlm_operator.spec.exposure import PoolService
 from rlm_operator.spec.monitoring import Monitoring
 from rlm_operator.spec.network import IsolationProbe, Peer, PoolNetworkPolicySettings
 from rlm_operator.spec.scheduling import Scheduling
 from rlm_operator.spec.tls import Tls
-from rlm_operator.spec.workload import Autoscaling, LogSettings, Workload
+from rlm_operator.spec.workload import LogSettings, Workload
 
 
 def _cell_timeout(value: Duration) -> Duration:
@@ -44,12 +45,6 @@ def _max_duration(value: Duration) -> Duration:
     if not 1 <= value.seconds <= 604800:
         raise ValueError("sessions.maxDuration must be from 1s to 168h: write a duration such as 8h")
     return value
-
-
-class SandboxAutoscaling(Autoscaling):
-    """Sandboxes are busy in bursts, so they scale earlier."""
-
-    target_cpu_utilization: Annotated[int, Field(alias="targetCPUUtilization", ge=1, le=100)] = 60
 
 
 class SandboxLimits(SpecModel):
@@ -90,6 +85,18 @@ class SandboxPoolSpec(Workload):
     auth: BearerAuth = BearerAuth()
     logging: LogSettings = LogSettings()
     monitoring: Monitoring = Monitoring()
+    suspend: bool = False
+    paused: bool = False
+
+    @model_validator(mode="after")
+    def _wakeable(self) -> Self:
+        others = self.clients or self.allowed_namespaces
+        if self.autoscaling is not None and self.autoscaling.scale_to_zero and others:
+            raise ValueError(
+                "autoscaling.scaleToZero goes by the sessions of stacks of this namespace, so clients and stacks of "
+                "allowedNamespaces would lose theirs: remove scaleToZero, or give them a pool of their own"
+            )
+        return self
 
     @model_validator(mode="after")
     def _clients_let_in(self) -> Self:

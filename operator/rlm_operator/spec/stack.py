@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from rlm_operator.spec.autoscaling import InferenceAutoscaling
 from rlm_operator.spec.base import (
     ModelName,
     NamespaceName,
@@ -24,19 +25,13 @@ from rlm_operator.spec.pool import SandboxPoolSpec
 from rlm_operator.spec.storage import Storage
 from rlm_operator.spec.tools import Tools
 from rlm_operator.spec.tracing import Tracing
-from rlm_operator.spec.workload import Autoscaling, LogSettings, Workload
+from rlm_operator.spec.workload import LogSettings, Workload
 
 
 def _body_size(value: Quantity) -> Quantity:
     if not 2**20 <= value.value <= 2**30:
         raise ValueError("inference.maxBodyBytes must be from 1Mi to 1Gi: write a quantity such as 256Mi")
     return value
-
-
-class InferenceAutoscaling(Autoscaling):
-    """Inference pods mostly wait for models, so they may run fuller."""
-
-    target_cpu_utilization: Annotated[int, Field(alias="targetCPUUtilization", ge=1, le=100)] = 70
 
 
 class EndpointAuth(SpecModel):
@@ -96,6 +91,8 @@ class RLMStackSpec(SpecModel):
     monitoring: Monitoring = Monitoring()
     storage: Storage = Storage()
     tracing: Tracing = Tracing()
+    suspend: bool = False
+    paused: bool = False
 
     @model_validator(mode="after")
     def _one_sandbox(self) -> Self:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from rlm_operator.spec.autoscaling import Autoscaling
 from rlm_operator.spec.base import Quantity, ResourceQuantity, SpecModel
 from rlm_operator.spec.pod_template import PodTemplate
 
@@ -15,23 +16,6 @@ Replicas = Annotated[int, Field(ge=0, le=1000)]
 PercentOrNumber = (
     Annotated[int, Field(ge=0, le=1000)] | Annotated[str, Field(max_length=4, pattern=r"^(100|[1-9]?[0-9])%$")]
 )
-
-
-class Autoscaling(SpecModel):
-    """Bounds and target of a HorizontalPodAutoscaler. Percent of the CPU request; the default is each plane's own."""
-
-    min_replicas: Annotated[int, Field(ge=1, le=1000)] = 1
-    max_replicas: Annotated[int, Field(ge=1, le=1000)]
-    target_cpu_utilization: Annotated[int, Field(alias="targetCPUUtilization", ge=1, le=100)]
-
-    @model_validator(mode="after")
-    def _bounds(self) -> Self:
-        if self.min_replicas > self.max_replicas:
-            raise ValueError(
-                "autoscaling.minReplicas must not exceed autoscaling.maxReplicas: "
-                "lower minReplicas or raise maxReplicas"
-            )
-        return self
 
 
 class DisruptionBudget(SpecModel):
@@ -112,7 +96,7 @@ class Workload(SpecModel):
 
     @property
     def floor(self) -> int:
-        """Fewest pods that are wanted."""
+        """Fewest pods that are wanted while any are."""
         return self.autoscaling.min_replicas if self.autoscaling else self.replicas
 
     @property

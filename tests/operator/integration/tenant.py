@@ -131,7 +131,7 @@ class Tenant:
 
         eventually(are_there, f"{count} pods of {deployment}")
         ready = {"type": "Ready", "status": "True", "lastTransitionTime": seen[0]["metadata"]["creationTimestamp"]}
-        status = {"status": {"phase": "Running", "conditions": [ready]}}
+        status = {"status": {"phase": "Running", "startTime": ready["lastTransitionTime"], "conditions": [ready]}}
         for pod in seen:
             try:
                 self.kubectl.patch("pod", pod["metadata"]["name"], self.namespace, status, "--subresource=status")

@@ -38,6 +38,7 @@ def everything_used(control_plane: ControlPlane, installation: Installation, ten
     eventually(
         lambda: {request.resource for request in control_plane.audit.requests(user=installation.user)} >= OPTIONAL,
         "a list of each optional kind",
+        timeout=180,  # an API server that takes in new CRDs refuses to answer for a while
     )
     scaled = {"autoscaling": {"minReplicas": 2, "maxReplicas": 4}}
     sandbox = {**scaled, "service": {"name": "wasm-repl-service"}, "tls": CERTIFIED}
@@ -72,6 +73,21 @@ def everything_used(control_plane: ControlPlane, installation: Installation, ten
     kubelet = Kubelet(tenant, "s-wasm")
     kubelet.report(set(kubelet.pods()), UNSCHEDULABLE)
     tenant.expect_condition("sandboxpool", "s", "Progressing", "True", says="Insufficient memory")
+    keda = {"autoscaling": {"provider": "KEDA", "maxReplicas": 4}}
+    scaled_object = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "held-wasm"}}
+    tenant.apply(
+        {**scaled_object, "spec": {"scaleTargetRef": {"name": "other"}, "triggers": [{"type": "cpu", "metadata": {}}]}}
+    )
+    tenant.apply(build_pool("held", tenant.namespace, keda), build_pool("keda", tenant.namespace, keda))
+    tenant.expect_condition("sandboxpool", "held", "Degraded", "True", says="ScaledObject/held-wasm")
+    tenant.expect("scaledobject", "keda-wasm")
+    tenant.patch("sandboxpool", "keda", {"spec": {"autoscaling": {"maxReplicas": 5}}})
+    eventually(
+        lambda: tenant.expect("scaledobject", "keda-wasm")["spec"]["maxReplicaCount"] == 5, "a changed ScaledObject"
+    )
+    tenant.patch("sandboxpool", "keda", {"spec": {"autoscaling": None}})
+    for resource, name in (("scaledobject", "keda-wasm"), ("service", "keda-wasm-demand")):
+        tenant.expect_gone(resource, name)
     tenant.apply(build_pool("other", tenant.namespace, {"replicas": 0}))
     changes = {
         "sandbox": None,
