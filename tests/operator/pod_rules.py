@@ -39,5 +39,9 @@ POD_RULES: Final[dict[str, tuple[str, Manifest]]] = {
             }
         },
     ),
+    "resources.requests must not": (
+        "SandboxPool",
+        {"resources": {"requests": {"cpu": "1500m"}, "limits": {"cpu": 1}}},
+    ),
     "podAffinity labelSelector.matchLabels": _pool(affinity=_near({"matchLabels": {"not a key": "x"}})),
 }

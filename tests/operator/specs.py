@@ -212,7 +212,7 @@ def stack_specs(draw: st.DrawFn) -> Manifest:
                 maxDepth=st.integers(0, 10),
                 maxTokens=st.integers(1, 10**10),
                 directBelowTokens=st.integers(0, 10**7),
-                allowedModels=st.lists(model_names, max_size=3),
+                allowedModels=st.lists(model_names, max_size=3, unique=True),
             )
         ),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from hypothesis import given
+from hypothesis import assume, given
 
 from rlm_operator.inputs import Inputs
 from rlm_operator.kinds import AUTOSCALER_KINDS, CUSTOM_METRICS
@@ -13,7 +13,8 @@ from rlm_operator.names import NETWORK_LABEL
 from rlm_operator.render import render, render_all
 from rlm_operator.resource import Manifest, Pool, Resource, Stack
 from rlm_operator.spec.base import Quantity
-from tests.operator.specs import IMAGES, INPUTS, PROPERTY, build_pool, one, pools, stacks
+from tests.operator.schema_specs import pools, stacks
+from tests.operator.specs import IMAGES, INPUTS, PROPERTY, build_pool, one
 
 RESOURCES = stacks | pools
 DNS_LABEL = re.compile(r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")
@@ -95,6 +96,7 @@ def test_scratch_space_is_bounded(resource: Resource) -> None:
 @PROPERTY
 @given(pool=pools)
 def test_a_sandbox_connects_to_nothing_and_answers_only_on_its_port(pool: Pool) -> None:
+    assume(pool.spec.network_policy.management == "Managed")
     children = render(pool, INPUTS)
     policy = one(children, "NetworkPolicy")["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]

@@ -59,6 +59,15 @@ class Resources(SpecModel):
     requests: ResourceList = ResourceList()
     limits: ResourceList = ResourceList()
 
+    @model_validator(mode="after")
+    def _within(self) -> Self:
+        pairs = ((self.requests.cpu, self.limits.cpu), (self.requests.memory, self.limits.memory))
+        if any(request and limit and request.value > limit.value for request, limit in pairs):
+            raise ValueError(
+                "resources.requests must not exceed resources.limits: lower the request or raise the limit"
+            )
+        return self
+
     def filled(self) -> dict[str, dict[str, str]]:
         """Requests and limits for CPU and memory, all four present, no request above its limit."""
         cpu = _filled(self.requests.cpu, self.limits.cpu, Quantity("500m"), Quantity("1"))
