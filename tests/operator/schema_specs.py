@@ -126,7 +126,8 @@ def parse(kind: Kind, name: str, spec: Manifest) -> Resource | None:
 @st.composite
 def manifests(draw: st.DrawFn, kind: Kind) -> Manifest:
     """A custom resource with any fields of its CRD, valid by the typed spec."""
-    name, spec = draw(names), draw(stack_specs() if kind is Kind.STACK else pool_specs)
+    bases = stack_specs() if kind is Kind.STACK else pool_specs
+    name, spec = draw(names), draw(bases.filter(lambda base: parse(kind, "base", base) is not None))
     for path in draw(st.lists(st.sampled_from(fields_of(kind)), max_size=_FURTHER_FIELDS)):
         changed = draw(with_field(spec, kind, path))
         if parse(kind, name, changed) is not None:
@@ -136,7 +137,7 @@ def manifests(draw: st.DrawFn, kind: Kind) -> Manifest:
 
 
 def _strings(schema: Manifest) -> st.SearchStrategy[str]:
-    longest = min(schema.get("maxLength", 64), 64)
+    longest = min(schema.get("maxLength", 64), 128)
     if "pattern" not in schema:
         alphabet = st.characters(codec="ascii", categories=["Ll", "Nd"])
         return st.text(alphabet, min_size=schema.get("minLength", 0), max_size=longest)
