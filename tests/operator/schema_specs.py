@@ -66,7 +66,7 @@ def values(schema: Manifest, path: tuple[str, ...]) -> st.SearchStrategy[Any]:
     match schema.get("type"):
         case "boolean":
             return st.booleans()
-        case "integer":
+        case "integer" | "number":
             return st.integers(schema.get("minimum", 0), schema.get("maximum", 1000))
         case "string":
             return _strings(schema)
