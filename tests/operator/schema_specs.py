@@ -29,6 +29,7 @@ _PATTERNS: Final[dict[str, st.SearchStrategy[Any]]] = {
     r"^[0-9]+(\.[0-9]{1,9})?(m|k|M|G|Ki|Mi|Gi)?$": st.sampled_from(["250m", "0.5", "1", "2", "512Mi", "1Gi", "4Gi"]),
     r"^(100|[1-9]?[0-9])%$": st.sampled_from([1, 2, "10%", "50%"]),
     r"^[0-9a-fA-F.:]+/[0-9]{1,3}$": st.sampled_from(["203.0.113.0/24", "203.0.113.7/32", "2001:db8::/48"]),
+    r"^https?://[^\s/?#@]+/?$": st.sampled_from(["http://proxy.example.com:3128", "http://collector:4318/"]),
     r"^https?://[^\s/?#@]+(/[^\s?#]*)?$": st.sampled_from(["https://llm.example.com/v1", "http://vllm:8000/v1"]),
 }
 """Strings whose meaning a pattern does not tell."""
@@ -66,8 +67,10 @@ def values(schema: Manifest, path: tuple[str, ...]) -> st.SearchStrategy[Any]:
     match schema.get("type"):
         case "boolean":
             return st.booleans()
-        case "integer" | "number":
+        case "integer":
             return st.integers(schema.get("minimum", 0), schema.get("maximum", 1000))
+        case "number":
+            return st.sampled_from([0.25, 1.5, 10])
         case "string":
             return _strings(schema)
         case "array":
