@@ -7,7 +7,6 @@ it. It speaks plain HTTP on loopback and passes on what it is asked, bearer toke
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import re
 import ssl
@@ -33,7 +32,7 @@ START_SECONDS: Final = 10.0
 class Fault:
     """Requests whose `METHOD /path?query` contains a match of `pattern` are answered with `status`, `times` times.
 
-    `answered`: which they were.
+    `answered`: which they were; `came`: when each did, on the monotonic clock.
     """
 
     pattern: re.Pattern[str]
@@ -42,6 +41,7 @@ class Fault:
     headers: Mapping[str, str]
     body: bytes | None
     answered: list[str] = field(default_factory=list)
+    came: list[float] = field(default_factory=list)
 
     def takes(self, request: str) -> bool:
         return len(self.answered) < self.times and self.pattern.search(request) is not None
@@ -89,8 +89,11 @@ class FaultProxy:
 
     def gaps(self, fault: Fault) -> list[float]:
         """Seconds from each request that `fault` answered to the next one that is just the same."""
-        times = [[when for asked, when in self._seen if asked == answered] for answered in set(fault.answered)]
-        return [later - earlier for same in times for earlier, later in itertools.pairwise(same)]
+        following = [
+            (when, [later for asked, later in self._seen if asked == answered and later > when])
+            for answered, when in zip(fault.answered, fault.came, strict=True)
+        ]
+        return [min(later) - when for when, later in following if later]
 
     @contextmanager
     def stalled(self, pattern: str = "") -> Iterator[None]:
@@ -140,11 +143,13 @@ class FaultProxy:
 
     async def _handle(self, request: web.Request, session: aiohttp.ClientSession) -> web.StreamResponse:
         asked = f"{request.method} {request.rel_url}"
-        self._seen.append((asked, time.monotonic()))
+        now = time.monotonic()
+        self._seen.append((asked, now))
         await self._wait_while_stalled(asked)
         for fault in self._faults:
             if fault.takes(asked):
                 fault.answered.append(asked)
+                fault.came.append(now)
                 body = json.dumps(_status(fault.status)).encode() if fault.body is None else fault.body
                 return web.Response(
                     body=body, status=fault.status, headers=fault.headers, content_type="application/json"
