@@ -140,8 +140,9 @@ def build_status(
     }
     if isinstance(resource, Stack):
         status["sandboxPool"] = resource.pool_name
-    else:
-        status["capacity"] = build_capacity(resource.spec, rollout.ready)
+    elif capacity := build_capacity(resource.spec, rollout.ready):
+        # Left out when empty: an apply that empties an object it filled before leaves null, which the schema refuses.
+        status["capacity"] = capacity
     status["checklist"] = [check.as_status() for check in observation.checklist]
     if observation.isolation is not None:
         status["isolation"] = observation.isolation.to_status()
