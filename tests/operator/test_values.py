@@ -1,4 +1,4 @@
-"""Durations and quantities: what is understood, and what is refused with a form to follow."""
+"""Durations, quantities and addresses: what is understood, and what is refused with a form to follow."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from rlm_operator.spec.base import Duration, Quantity
+from rlm_operator.spec.stack import RLMStackSpec
 from tests.operator.specs import PROPERTY
 
 
@@ -43,3 +44,17 @@ def test_a_quantity_is_its_value(text: str, value: Decimal) -> None:
 def test_what_is_no_quantity_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValidationError, match="is not a quantity; write for example"):
         TypeAdapter(Quantity).validate_python(text)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://::", "http://[::", "https://host:70000", "https://host:0", "https://host:x"]
+)
+@pytest.mark.parametrize("field", [("model", "baseURL"), ("model", "proxy"), ("tracing", "otlpEndpoint")])
+def test_an_address_whose_host_or_port_can_not_be_read_is_refused_with_an_example(
+    field: tuple[str, str], url: str
+) -> None:
+    part, name = field
+    spec = {"model": {"name": "m", "baseURL": "https://model.example"}}
+    spec[part] = {**spec.get(part, {}), name: url}
+    with pytest.raises(ValidationError, match="no host or port that can be read: write for example"):
+        RLMStackSpec.model_validate(spec)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from rlm_operator.spec.base import ModelName, SecretKeyRef, SecretName, SpecModel
+from rlm_operator.spec.base import ModelName, SecretKeyRef, SecretName, SpecModel, addressable
 from rlm_operator.spec.headers import HeaderName, HeaderValue
 
 _LINK_LOCAL: Final = re.compile(r"^https?://(169[.]254[.]|\[[fF][eE][89aAbB])")
@@ -51,9 +51,17 @@ def _others_fields(body: dict[str, Any]) -> dict[str, Any]:
 
 
 BaseURL = Annotated[
-    str, Field(max_length=2048, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"), AfterValidator(_routable)
+    str,
+    Field(max_length=2048, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"),
+    AfterValidator(addressable),
+    AfterValidator(_routable),
 ]
-ProxyURL = Annotated[str, Field(max_length=512, pattern=r"^https?://[^\s/?#@]+/?$"), AfterValidator(_routable_proxy)]
+ProxyURL = Annotated[
+    str,
+    Field(max_length=512, pattern=r"^https?://[^\s/?#@]+/?$"),
+    AfterValidator(addressable),
+    AfterValidator(_routable_proxy),
+]
 ExtraHeaders = Annotated[dict[Annotated[HeaderName, AfterValidator(_no_key)], HeaderValue], Field(max_length=16)]
 ExtraQuery = Annotated[dict[str, Annotated[str, Field(max_length=1024)]], Field(max_length=16)]
 ExtraBody = Annotated[dict[str, Any], Field(max_length=32), AfterValidator(_others_fields)]

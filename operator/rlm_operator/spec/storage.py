@@ -6,8 +6,9 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from rlm_operator.spec.base import Duration, Quantity, SecretName, SecretRef, SpecModel
+from rlm_operator.spec.base import Duration, Quantity, SecretName, SecretRef, SpecModel, addressable
 
+Origin = Annotated[str, Field(max_length=512, pattern=r"^https?://[^\s/?#@]+/?$"), AfterValidator(addressable)]
 _EPHEMERAL: Final = Quantity("768Mi")
 
 
@@ -35,7 +36,7 @@ class ObjectStore(SpecModel):
     """A bucket, and the Secret with its credentials and options."""
 
     url: Annotated[str, Field(max_length=1024, pattern=r"^(s3|gs|az)://[a-z0-9][-a-z0-9._]*(/[!-~]*)?$")]
-    endpoint: Annotated[str | None, Field(max_length=512, pattern=r"^https?://[^\s/?#@]+/?$")] = None
+    endpoint: Origin | None = None
     secret_ref: SecretRef | None = None
 
 

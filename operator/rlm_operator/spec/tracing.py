@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from rlm_operator.spec.base import SpecModel
+from rlm_operator.spec.base import SpecModel, addressable
+
+Collector = Annotated[
+    str, Field(max_length=512, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"), AfterValidator(addressable)
+]
 
 
 class Tracing(SpecModel):
     """Without a collector there are no traces."""
 
-    otlp_endpoint: Annotated[str | None, Field(max_length=512, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] = None
+    otlp_endpoint: Collector | None = None
     content: bool = False
 
     @model_validator(mode="after")
