@@ -119,6 +119,22 @@ CYCLONUS: Final = Program(
     (0, 5),
 )
 """Judges network policies (`policy_evaluator`); no part of the control plane."""
+KUBECONFORM: Final = Program(
+    "kubeconform",
+    Module("kubeconform", "github.com/yannh/kubeconform"),
+    "github.com/yannh/kubeconform/cmd/kubeconform",
+    ("-v",),
+    (0, 8),
+)
+"""Compares manifests with schemas."""
+KUBE_SCORE: Final = Program(
+    "kube-score",
+    Module("kube-score", "github.com/zegl/kube-score"),
+    "github.com/zegl/kube-score/cmd/kube-score",
+    ("version",),
+    (1, 20),
+)
+"""Says what experienced operators would object to in manifests."""
 
 
 @dataclass(frozen=True)
@@ -250,13 +266,14 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="==> %(message)s", stream=sys.stderr)
     try:
         binaries = locate()
-        evaluator = find(CYCLONUS) or build(CYCLONUS)
+        judges = {judge.name: find(judge) or build(judge) for judge in (CYCLONUS, KUBECONFORM, KUBE_SCORE)}
     except BinaryError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     for program in PROGRAMS:
         logger.info("%s: %s", program.name, getattr(binaries, program.name.replace("-", "_")))
-    logger.info("%s: %s", CYCLONUS.name, evaluator)
+    for name, path in judges.items():
+        logger.info("%s: %s", name, path)
     return 0
 
 

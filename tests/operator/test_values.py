@@ -46,9 +46,7 @@ def test_what_is_no_quantity_is_refused_with_an_example(text: str) -> None:
         TypeAdapter(Quantity).validate_python(text)
 
 
-@pytest.mark.parametrize(
-    "url", ["http://::", "http://[::", "https://host:70000", "https://host:0", "https://host:x"]
-)
+@pytest.mark.parametrize("url", ["http://::", "http://[::", "https://host:70000", "https://host:0", "https://host:x"])
 @pytest.mark.parametrize("field", [("model", "baseURL"), ("model", "proxy"), ("tracing", "otlpEndpoint")])
 def test_an_address_whose_host_or_port_can_not_be_read_is_refused_with_an_example(
     field: tuple[str, str], url: str
