@@ -45,7 +45,7 @@ class Cache:
         ):
             return False
         self.drop_resource(ref)
-        self._resources[ref] = manifest
+        self._resources[ref] = _without_managers(manifest)
         if ref.kind == Kind.STACK:
             self._by_pool[pool_ref_of(manifest)].add(ref)
         return True
@@ -100,3 +100,9 @@ class Cache:
 
 def _is_news(known_uid: str, known_version: str, uid: str, version: str) -> bool:
     return known_uid != uid or not (version == known_version or is_older(version, known_version))
+
+
+def _without_managers(resource: Manifest) -> Manifest:
+    """Who manages which field is half of what a custom resource takes in memory, and nobody asks for it."""
+    metadata = {key: value for key, value in resource["metadata"].items() if key != "managedFields"}
+    return {**resource, "metadata": metadata}

@@ -64,6 +64,16 @@ async def test_a_new_resource_is_queued(world: World) -> None:
     assert await world.queued() == {Ref("RLMStack", "team", "other")}
 
 
+async def test_a_resource_is_kept_without_what_nobody_asks_for(world: World) -> None:
+    resource = custom_resource("RLMStack", "other")
+    resource["metadata"]["managedFields"] = [{"manager": "kubectl"}]
+    world.feed.receive("RLMStack", resource)
+    kept = world.cache.resource(Ref("RLMStack", "team", "other"))
+    assert kept is not None
+    assert "managedFields" not in kept["metadata"]
+    assert resource["metadata"]["managedFields"]
+
+
 async def test_a_version_that_is_known_is_no_news(world: World) -> None:
     assert not world.feed.receive("RLMStack", custom_resource("RLMStack", "demo", uid="u-1"))
     assert await world.queued() == set()
