@@ -31,7 +31,7 @@ def exposed() -> set[tuple[str, str]]:
 
 
 def test_the_documentation_lists_every_metric_with_its_type_and_no_other() -> None:
-    rows = re.findall(r"^\| `(rlm_\w+)` \| (\w+) \|", DOCUMENTATION.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `(rlm_(?!operator_)\w+)` \| (\w+) \|", DOCUMENTATION.read_text(), re.MULTILINE)
     assert set(rows) == exposed()
     assert {name for name, _ in rows} >= FIXED_BY_THE_MISSION
 
