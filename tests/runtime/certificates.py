@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import secrets
 import ssl
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -60,3 +61,14 @@ def client_context(server_authority: trustme.CA, pair: Pair | None = None) -> ss
     if pair is not None:
         pair.configure_cert(context)
     return context
+
+
+@dataclass(frozen=True)
+class Authorities:
+    servers: trustme.CA = field(default_factory=trustme.CA)
+    clients: trustme.CA = field(default_factory=trustme.CA)
+    others: trustme.CA = field(default_factory=trustme.CA)
+
+    def client(self, authority: trustme.CA | None = None, *, expired: bool = False) -> ssl.SSLContext:
+        """A client whose certificate `authority` issued (default: the one for clients)."""
+        return client_context(self.servers, issue(authority or self.clients, "client", expired=expired))
