@@ -134,15 +134,16 @@ class Reconciler:
         rollout = Rollout.of(self._own(resource, "Deployment"))
         pods = await self._pods.find_trouble(plane_of(resource.identity), rollout, now)
         observation = self._observe(resource, refusals, problems, inputs, pods, settled.certificates)
-        if run is not None and isinstance(resource, Pool):
-            state = await self._isolation.conclude(resource, run, _now()) or state
-        observation = replace(observation, isolation=state)
+        verdict = await self._isolation.conclude(resource, run, _now()) if run and isinstance(resource, Pool) else None
+        observation = replace(observation, isolation=verdict or state)
         conditions = assess(resource, observation)
         status = build_status(resource, observation, conditions, previous, _now())
         await self._report(resource.identity, conditions, status, previous)
         is_waiting = bool(problems) or inputs.network.misses_a_service
         again = min(_POLL_MISSING_SECONDS if is_waiting else _POLL_SECONDS, seconds_to_next(rollout, now))
         again = again if settled.again is None else min(again, settled.again)
+        if verdict is not None:
+            again = 0.0  # the Jobs of the run go with the next pass
         return Outcome(again, refused=bool(refusals))
 
     async def _plan_probe(self, resource: Resource, children: list[Manifest], state: ProbeState | None) -> Run | None:
