@@ -60,20 +60,23 @@ def render(resource: Resource, inputs: Inputs) -> list[Manifest]:
     return [build_owned(child, resource.identity) for child in children]
 
 
-def render_all(resources: Iterable[Resource], images: Images) -> list[Manifest]:
-    """The children of several resources that no cluster holds yet, with those of the pools that stacks own."""
+def render_all(resources: Iterable[Resource], images: Images, served: frozenset[str] = frozenset()) -> list[Manifest]:
+    """The children of several resources that no cluster holds yet, with those of the pools that stacks own.
+
+    `served`: those of kinds.OPTIONAL_CHILD_KINDS that the cluster will serve.
+    """
     resources = list(resources)
     pools = {(pool.identity.namespace, pool.identity.name): pool for pool in resources if isinstance(pool, Pool)}
     manifests: list[Manifest] = []
     for resource in resources:
-        inputs = Inputs(images=images, served=_ASSUMED)
+        inputs = Inputs(images=images, served=_ASSUMED | served)
         if isinstance(resource, Stack):
             pool = pools.get((resource.pool_namespace, resource.pool_name))
             inputs = replace(inputs, pool=terms_of(pool.spec) if pool else None)
         children = render(resource, inputs)
         manifests += children
         owned = [parse_resource(child) for child in children if child["kind"] == "SandboxPool"]
-        manifests += render_all(owned, images)
+        manifests += render_all(owned, images, served)
     return manifests
 
 

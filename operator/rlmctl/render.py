@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -20,6 +21,16 @@ from rlm_operator.resource import Manifest, is_resource, parse_resource
 from rlmctl.errors import InputError
 
 STANDARD_INPUT = Path("-")
+
+
+class OptionalKind(StrEnum):
+    """Those of kinds.OPTIONAL_CHILD_KINDS but the ScaledObject, which is printed wherever a spec asks for one."""
+
+    POD_MONITOR = "PodMonitor"
+    PROMETHEUS_RULE = "PrometheusRule"
+    HTTP_ROUTE = "HTTPRoute"
+    CILIUM_NETWORK_POLICY = "CiliumNetworkPolicy"
+    CERTIFICATE = "Certificate"
 
 
 def load_documents(paths: Iterable[Path]) -> list[Manifest]:
@@ -39,17 +50,23 @@ def load_documents(paths: Iterable[Path]) -> list[Manifest]:
     return documents
 
 
-def render_documents(paths: Sequence[Path], images: Images | None = None, namespace: str = "default") -> list[Manifest]:
+def render_documents(
+    paths: Sequence[Path],
+    images: Images | None = None,
+    namespace: str = "default",
+    served: frozenset[str] = frozenset(),
+) -> list[Manifest]:
     """The children of every RLMStack and SandboxPool in these files, those of owned pools included.
 
-    `namespace` is for objects that name none. Other objects in the files are passed over.
+    `namespace` is for objects that name none. Other objects in the files are passed over. `served`: optional kinds of
+    the cluster that the manifests are for.
     Raises SpecInvalidError when a spec is wrong or the files hold neither kind.
     """
     resources = [parse_resource(document, namespace) for document in load_documents(paths) if is_resource(document)]
     if not resources:
         names = ", ".join(str(path) for path in paths)
         raise SpecInvalidError(f"no RLMStack or SandboxPool in {names}: name a file that holds one")
-    return render_all(resources, images or choose_images())
+    return render_all(resources, images or choose_images(), served)
 
 
 def render_command(
@@ -60,6 +77,10 @@ def render_command(
     sandbox_scientific_image: Annotated[
         str | None, typer.Option(help="Image of the pods of scientific pools; else --sandbox-image.")
     ] = None,
+    serve: Annotated[
+        list[OptionalKind] | None,
+        typer.Option(help="Optional kind that the cluster serves: objects of it are printed too. May be repeated."),
+    ] = None,
 ) -> None:
     """Print what the operator would create for RLMStacks and SandboxPools, as YAML.
 
@@ -67,7 +88,7 @@ def render_command(
     """
     images = choose_images(inference_image, sandbox_image, sandbox_scientific_image)
     try:
-        manifests = render_documents(file, images, namespace)
+        manifests = render_documents(file, images, namespace, frozenset(serve or ()))
     except OSError as error:
         raise InputError(f"--file {error.filename}: {error.strerror}") from error
     except SpecInvalidError as error:

@@ -45,6 +45,7 @@ class Module:
     folder: str
     requirement: str  # the Go module that the version is taken from
     stamped: tuple[str, ...] = ()  # packages whose gitVersion is the version
+    tags: tuple[str, ...] = ()  # build tags
 
     @property
     def path(self) -> Path:
@@ -73,7 +74,7 @@ class Module:
     @property
     def key(self) -> str:
         """Names the cache folder: changes with anything that changes the programs."""
-        digest = hashlib.sha256(self.linker_flags.encode())
+        digest = hashlib.sha256(" ".join([self.linker_flags, *self.tags]).encode())
         for name in ("go.mod", "go.sum"):
             digest.update((self.path / name).read_bytes())
         return (
@@ -135,6 +136,15 @@ KUBE_SCORE: Final = Program(
     (1, 20),
 )
 """Says what experienced operators would object to in manifests."""
+PROMTOOL: Final = Program(
+    "promtool",
+    # Without the clients of two dozen clouds, in which Prometheus would discover what to scrape: minutes of building.
+    Module("promtool", "github.com/prometheus/prometheus", tags=("remove_all_sd",)),
+    "github.com/prometheus/prometheus/cmd/promtool",
+    ("--version",),
+    (3, 0),
+)
+"""Judges alerting rules."""
 
 
 @dataclass(frozen=True)
@@ -228,6 +238,7 @@ def check_go(program: Program) -> None:
 
 def _run_go_build(program: Program, output: Path) -> None:
     command = ["go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", program.module.linker_flags]
+    command += ["-tags", ",".join(program.module.tags)] if program.module.tags else []
     environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
     with subprocess.Popen(
         [*command, "-o", output, program.package],
@@ -266,7 +277,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="==> %(message)s", stream=sys.stderr)
     try:
         binaries = locate()
-        judges = {judge.name: find(judge) or build(judge) for judge in (CYCLONUS, KUBECONFORM, KUBE_SCORE)}
+        judges = {judge.name: find(judge) or build(judge) for judge in (CYCLONUS, KUBECONFORM, KUBE_SCORE, PROMTOOL)}
     except BinaryError as error:
         sys.stderr.write(f"{error}\n")
         return 1

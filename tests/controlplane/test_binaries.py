@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def write_go(folder: Path, version: str = "go1.26.1", build_body: str = "") -> P
     log = folder / "builds"
     body = f"""
 if [ "$1" = env ]; then echo {version}; exit 0; fi
+arguments="$*"
 while [ "$1" != -o ]; do shift; done
 output=$2; log={log}
 {build_body}
@@ -115,3 +117,11 @@ def test_a_machine_without_go_is_told_to_install_it(empty_machine: Path, monkeyp
 def test_the_cache_folder_changes_with_the_linker_flags() -> None:
     plain = binaries.Module("kubernetes", "k8s.io/kubernetes")
     assert plain.key != API_SERVER.module.key
+
+
+def test_build_tags_are_told_to_go_and_change_the_cache_folder(empty_machine: Path) -> None:
+    log = write_go(empty_machine, build_body='echo "$arguments" >> "$log"; echo built > "$output"')
+    module = dataclasses.replace(ETCD.module, tags=("small", "quick"))
+    build(dataclasses.replace(ETCD, module=module))
+    assert "-tags small,quick" in log.read_text()
+    assert module.key != ETCD.module.key

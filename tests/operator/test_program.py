@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 from typer.testing import CliRunner
 
 from rlm_operator.errors import SpecInvalidError
+from rlm_operator.kinds import OPTIONAL_CHILD_KINDS
 from rlmctl.errors import InputError
-from rlmctl.render import load_documents, render_command, render_documents
+from rlmctl.render import OptionalKind, load_documents, render_command, render_documents
 from tests.operator.specs import REPOSITORY
 
 QUICKSTART = REPOSITORY / "config" / "samples" / "quickstart.yaml"
@@ -71,6 +73,22 @@ def test_render_prints_yaml_that_reads_back_as_the_manifests(app: typer.Typer, t
     again = tmp_path / "printed.yaml"
     again.write_text(printed.stdout)
     assert load_documents([again]) == render_documents([QUICKSTART], namespace="team")
+
+
+def test_render_prints_objects_of_optional_kinds_that_the_cluster_is_said_to_serve(app: typer.Typer) -> None:
+    def kinds(*options: str) -> set[str]:
+        printed = CliRunner().invoke(app, ["-f", str(QUICKSTART), *options])
+        return {document["kind"] for document in yaml.safe_load_all(printed.stdout)}
+
+    served = ("PodMonitor", "PrometheusRule", "CiliumNetworkPolicy")
+    assert kinds(*(f"--serve={kind}" for kind in served)) - kinds() == set(served)
+    assert {*OptionalKind, "ScaledObject"} == set(OPTIONAL_CHILD_KINDS)
+
+
+def test_render_refuses_a_kind_that_is_none_of_them(app: typer.Typer) -> None:
+    printed = CliRunner().invoke(app, ["-f", str(QUICKSTART), "--serve=Widget"])
+    assert printed.exit_code == 2
+    assert "'PodMonitor'" in printed.stderr
 
 
 def test_render_tells_what_is_wrong_with_a_spec(app: typer.Typer, tmp_path: Path) -> None:
