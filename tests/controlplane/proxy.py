@@ -95,6 +95,10 @@ class FaultProxy:
         ]
         return [min(later) - when for when, later in following if later]
 
+    def has_seen(self, pattern: str) -> bool:
+        """Whether a request came that matches, answered or not."""
+        return any(re.search(pattern, asked) for asked, _ in self._seen)
+
     @contextmanager
     def stalled(self, pattern: str = "") -> Iterator[None]:
         """Inside the block matching requests stay without an answer, and open ones without further bytes."""

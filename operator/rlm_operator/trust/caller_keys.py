@@ -19,7 +19,7 @@ from rlm_operator.names import API_KEY, CALLER_PREFIX, stack_sandbox_key_secret
 from rlm_operator.objects.owner import build_owned, plane_of
 from rlm_operator.objects.secret import build_secret
 from rlm_operator.ownership import Guard
-from rlm_operator.resource import Kind, Manifest, Pool
+from rlm_operator.resource import Identity, Kind, Manifest, Pool
 from rlm_operator.trust.callers import Caller, data_of, find_strangers, is_usable_key, may_use, plan_entries
 from rlm_operator.trust.secret_door import SecretDoor
 
@@ -47,8 +47,15 @@ class CallerKeys:
         if patch:
             await self._door.change(guard, secret, patch)
 
-    async def deliver(self, pool: Pool, guard: Guard, callers: Sequence[Caller]) -> None:
-        """Copy the key of a pool whose Secret is the user's to the callers of other namespaces."""
+    async def deliver(self, pool: Pool, guard: Guard, callers: Sequence[Caller], refused: Sequence[Identity]) -> None:
+        """Copy the key of a pool whose Secret is the user's to the callers of other namespaces.
+
+        `refused`: stacks that name the pool and may not use it; a copy that one of them has goes.
+        """
+        for stack in refused:
+            copied = await self._door.fetch_owned(stack.namespace, stack_sandbox_key_secret(stack.name), stack)
+            if copied is not None:
+                await self._door.delete(guard, copied)
         away = [caller for caller in callers if caller.stack.namespace != pool.identity.namespace]
         if not away:
             return

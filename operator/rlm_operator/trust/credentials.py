@@ -99,16 +99,16 @@ class Credentials:
     async def _settle_pool(self, pool: Pool, guard: Guard, settled: Settled, served: Set[str]) -> None:
         identity = pool.identity
         stacks = self._cache.stacks_of(Ref(Kind.POOL, identity.namespace, identity.name))
-        callers = find_callers(pool, stacks)
+        callers, refused = find_callers(pool, stacks), find_refused(pool, stacks)
         try:
             if pool.spec.auth.secret_ref is not None:
-                await self._caller_keys.deliver(pool, guard, callers)
+                await self._caller_keys.deliver(pool, guard, callers, refused)
             elif pool.key_secret in settled.secrets:
                 await self._caller_keys.collect(pool, guard, settled.secrets[pool.key_secret], callers)
         except (RefusedError, ConflictError, NotFoundError) as error:
             settled.refusals.append(refusal_of(Ref("Secret", identity.namespace, pool.key_secret), error))
         try:
-            settled.add(await self._certificates.settle_pool(pool, guard, callers, find_refused(pool, stacks), served))
+            settled.add(await self._certificates.settle_pool(pool, guard, callers, refused, served))
         except NameTakenError as error:
             taken = Ref("Secret", identity.namespace, pool_authority_secret(identity.name))
             settled.refusals.append(Refusal(taken, Reason.NAME_CONFLICT, str(error)))

@@ -101,8 +101,10 @@ def test_a_stack_of_another_namespace_is_refused_until_the_pool_allows_it_and_ag
     egress = guest.expect("networkpolicy", "away-rlm")["spec"]["egress"]
     [sandboxes] = [peer for rule in egress for peer in rule["to"] if "shared-wasm" in str(peer)]
     assert sandboxes["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": tenant.namespace}
+    guest.expect("secret", "away-rlm-sandbox-tls")
     tenant.patch("sandboxpool", "shared", {"spec": {"allowedNamespaces": []}})
     expect_entries(tenant, set())
+    guest.expect_gone("secret", "away-rlm-sandbox-tls")
     guest.expect_condition("rlmstack", "away", "SandboxPoolReady", "False", says="allowedNamespaces")
     eventually(lambda: peers(tenant) == [tenant.namespace], "the closed policy")
 
@@ -117,7 +119,7 @@ def peers(tenant: Tenant) -> list[str]:
     return found
 
 
-def test_the_users_own_key_is_copied_to_stacks_of_other_namespaces_and_follows_it(
+def test_the_users_own_key_is_copied_to_stacks_of_other_namespaces_follows_it_and_goes_with_the_permission(
     tenant: Tenant, guest: Tenant
 ) -> None:
     tenant.create_secret("mine", api_key="the-users-first-key")
@@ -128,3 +130,7 @@ def test_the_users_own_key_is_copied_to_stacks_of_other_namespaces_and_follows_i
     tenant.patch("secret", "mine", {"stringData": {"api-key": "the-users-second-key"}})
     eventually(lambda: key_of(guest, "away") == "the-users-second-key", "the changed key", POLL_SECONDS)
     assert keys_of(tenant, "mine") == {"api-key": "the-users-second-key"}
+    guest.expect("secret", "away-rlm-sandbox-tls")
+    tenant.patch("sandboxpool", "shared", {"spec": {"allowedNamespaces": []}})
+    for secret in ("away-rlm-sandbox-key", "away-rlm-sandbox-tls"):
+        guest.expect_gone("secret", secret)
