@@ -4,7 +4,8 @@
 
 A control plane of its own is started (built on the first use). Measured: one stack at a time; a burst of stacks with
 pools of their own, half of the bare loop before it and half after it; edits of one stack meanwhile; a restart beside
-everything; an idle time. Times come from the API server's audit log.
+everything; an idle time. Times come from the API server's audit log. The pods of both run on simulated nodes
+(`--pods none`: they stay pending); each phase begins when the pods of the one before are ready.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any, Final
 from benchmarks.machine import describe_machine
 from benchmarks.operator_load import Loader
 from benchmarks.operator_plan import NAMESPACES, build_stack
+from benchmarks.operator_pods import CHOICES, Pods, running_pods
 from benchmarks.operator_process import MeasuredOperator
 from benchmarks.operator_trace import Served, edit_latencies, is_made, say_latencies, served_stacks, worst_overtaking
 from rlm_operator.cluster import Access, open_cluster
@@ -43,9 +45,10 @@ class Bench:
     """One control plane, the operator, and who asks."""
 
     def __init__(
-        self, plane: ControlPlane, installation: Installation, operator: MeasuredOperator, load: Loader
+        self, plane: ControlPlane, installation: Installation, operator: MeasuredOperator, load: Loader, pods: Pods
     ) -> None:
         self.plane = plane
+        self.pods = pods
         self.user = installation.user
         self.operator = operator
         self.load = load
@@ -63,8 +66,9 @@ class Bench:
     async def bare(self, prefix: str, count: int) -> float:
         """Stacks per second."""
         self._make_namespaces(prefix)
-        stacks = self.load.stacks(prefix, count)
+        stacks, mark = self.load.stacks(prefix, count), self.plane.audit.mark()
         seconds = await self.load.apply_bare(stacks)
+        await self.pods.run(prefix, count, mark)
         await self.load.delete(stacks)
         return count / seconds
 
@@ -88,6 +92,7 @@ class Bench:
         with suppress(asyncio.CancelledError):
             await editing
         await creating
+        await self.pods.run("burst", count, mark)
         await self._settled()
         requests = self.plane.audit.requests(since=mark)
         own_writes = [request for request in requests if request.user == self.user and request.is_write]
@@ -100,6 +105,7 @@ class Bench:
             "overtaken_seconds": round(worst_overtaking(served), 2),
             "edit_seconds": say_latencies(edit_latencies(requests, self.user, ("single", "one0"))),
             "operator_cpu_seconds": round(self.operator.cpu_seconds() - cpu, 1),
+            "pods": self.pods.say("burst", requests, served),
             "status_writes": sum(request.resource.endswith("/status") for request in own_writes),
         }
 
@@ -158,12 +164,15 @@ def _span(served: list[Served]) -> float:
 
 
 async def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    with ControlPlane(locate(), folder / "plane") as plane:
+    with (
+        ControlPlane(locate(), folder / "plane") as plane,
+        running_pods(plane, options.pods, options.replicas, folder / "nodes") as pods,
+    ):
         installation = install(plane)
         kubeconfig = plane.service_account_kubeconfig(installation.namespace, installation.service_account)
         operator = MeasuredOperator(kubeconfig, installation.user, folder / "operator.log")
         admin = await open_cluster(Access(plane.admin.kubeconfig))
-        bench = Bench(plane, installation, operator, Loader(admin, options.lanes, options.replicas))
+        bench = Bench(plane, installation, operator, Loader(admin, options.lanes, options.replicas), pods)
         try:
             return await measure(bench, options)
         finally:
@@ -175,6 +184,7 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 async def measure(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
     count, half = options.stacks, max(1, options.stacks // 2)
     found: dict[str, Any] = {"machine": describe_machine(), "lanes": options.lanes, "replicas": options.replicas}
+    found["pods"] = options.pods
     bench.operator.start()
     found["single_seconds"] = await bench.singles()
     say("one stack", found["single_seconds"])
@@ -208,6 +218,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.operator", description=__doc__)
     parser.add_argument("--stacks", type=int, default=200, help="of the burst; each brings a pool (default 200)")
     parser.add_argument("--replicas", type=int, default=1, help="pods of each Deployment (default 1)")
+    parser.add_argument("--pods", choices=CHOICES, default=CHOICES[0], help="what runs them (default kwok)")
     parser.add_argument("--lanes", type=int, default=8, help="requests of the load under way at once (default 8)")
     parser.add_argument("--idle", type=float, default=60, help="seconds without anything to do (default 60)")
     parser.add_argument("--output", type=Path, default=RESULTS, help="file for the figures")

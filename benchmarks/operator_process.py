@@ -25,13 +25,18 @@ class MeasuredOperator(OperatorProcess):
 
     def memory_mb(self, field: str = "VmRSS") -> float:
         """Resident memory; `VmHWM` is its peak."""
-        for line in Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines():
-            if line.startswith(f"{field}:"):
-                return round(int(line.split()[1]) * 1024 / 1e6, 1)
-        raise ValueError(f"no {field} in the status of process {self.pid}")
+        return process_memory_mb(self.pid, field)
 
     def reconciles(self) -> int:
         """Since its start."""
         families = text_string_to_metric_families(self.fetch("/metrics"))
         samples = (sample for family in families for sample in family.samples)
         return int(sum(sample.value for sample in samples if sample.name == "rlm_operator_reconciles_total"))
+
+
+def process_memory_mb(pid: int, field: str = "VmRSS") -> float:
+    """Of any process, as the kernel says it in `field`."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(f"{field}:"):
+            return round(int(line.split()[1]) * 1024 / 1e6, 1)
+    raise ValueError(f"no {field} in the status of process {pid}")

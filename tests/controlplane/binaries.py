@@ -1,150 +1,46 @@
 """Finds the programs of the tests' control plane, and builds from Go modules what is not there.
 
 `make test` and `.ci/run` call it as `python -m tests.controlplane.binaries`, so that a first build shows its progress;
-the fixture calls `locate`. Each program is looked for in `$KUBEBUILDER_ASSETS`, then on PATH, then in the cache
-(`$XDG_CACHE_HOME/rlm-operator/controlplane`), and is built into the cache if it is nowhere. A program that is too old
-is passed over: Debian's etcd 3.4, for one, lacks the watch progress that API servers of today rely on.
+the fixtures call `locate` and `locate_for_pods`. Each program is looked for in `$KUBEBUILDER_ASSETS`, then on PATH,
+then in the cache (`$XDG_CACHE_HOME/rlm-operator/controlplane`), and is built into the cache if it is nowhere. A program
+that is too old is passed over: Debian's etcd 3.4, for one, lacks the watch progress that API servers of today rely on.
 
-Versions are those of `go/*/go.mod`, checksums those of `go/*/go.sum`. Kubernetes needs its version stamped in by the
-linker; without it `kubectl version` fails to parse its own.
+`programs` says which programs there are and what they are built from.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import logging
 import os
-import platform
 import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tests.controlplane.errors import BinaryError
+from tests.controlplane.programs import (
+    CYCLONUS,
+    KUBE_SCHEDULER,
+    KUBE_SCORE,
+    KUBECONFORM,
+    KWOK,
+    PROGRAMS,
+    PROMTOOL,
+    Program,
+    Version,
+)
 
 logger = logging.getLogger(__name__)
 
-GO_SOURCES: Final = Path(__file__).parent / "go"
 OLDEST_GO: Final = (1, 24)
 STILL_BUILDING_SECONDS: Final = 30.0
-
-Version = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Module:
-    """One Go module of `go/`: what its programs are built from."""
-
-    folder: str
-    requirement: str  # the Go module that the version is taken from
-    stamped: tuple[str, ...] = ()  # packages whose gitVersion is the version
-    tags: tuple[str, ...] = ()  # build tags
-
-    @property
-    def path(self) -> Path:
-        return GO_SOURCES / self.folder
-
-    @property
-    def version(self) -> str:
-        """The pinned version, such as `v1.34.4`."""
-        match = re.search(
-            rf"^(?:require )?\s*{re.escape(self.requirement)} (v\S+)", (self.path / "go.mod").read_text(), re.M
-        )
-        if match is None:
-            raise BinaryError(f"{self.path / 'go.mod'} does not require {self.requirement}")
-        return match.group(1)
-
-    @property
-    def linker_flags(self) -> str:
-        major, minor, _ = self.version.removeprefix("v").split(".", 2)
-        stamps = [
-            f"-X {package}.{name}={value}"
-            for package in self.stamped
-            for name, value in (("gitVersion", self.version), ("gitMajor", major), ("gitMinor", minor))
-        ]
-        return " ".join(["-s", "-w", *stamps])
-
-    @property
-    def key(self) -> str:
-        """Names the cache folder: changes with anything that changes the programs."""
-        digest = hashlib.sha256(" ".join([self.linker_flags, *self.tags]).encode())
-        for name in ("go.mod", "go.sum"):
-            digest.update((self.path / name).read_bytes())
-        return (
-            f"{self.folder}-{self.version}-{platform.system().lower()}-{platform.machine()}-{digest.hexdigest()[:12]}"
-        )
-
-
-@dataclass(frozen=True)
-class Program:
-    """One executable: where it is built from and how its version is asked for."""
-
-    name: str
-    module: Module
-    package: str
-    version_arguments: tuple[str, ...]
-    oldest: Version  # the oldest (major, minor) that the tests accept when it is found on the machine
-
-
-KUBERNETES: Final = Module(
-    "kubernetes", "k8s.io/kubernetes", ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-)
-ETCD: Final = Module("etcd", "go.etcd.io/etcd/server/v3")
-
-PROGRAMS: Final = (
-    Program("etcd", ETCD, "go.etcd.io/etcd/server/v3", ("--version",), (3, 6)),
-    Program("kube-apiserver", KUBERNETES, "k8s.io/kubernetes/cmd/kube-apiserver", ("--version",), (1, 34)),
-    Program(
-        "kube-controller-manager",
-        KUBERNETES,
-        "k8s.io/kubernetes/cmd/kube-controller-manager",
-        ("--version",),
-        (1, 34),
-    ),
-    # kubectl is supported with an API server that is one minor version newer.
-    Program("kubectl", KUBERNETES, "k8s.io/kubernetes/cmd/kubectl", ("version", "--client"), (1, 33)),
-)
-
-CYCLONUS: Final = Program(
-    "cyclonus",
-    Module("cyclonus", "github.com/mattfenwick/cyclonus"),
-    "github.com/mattfenwick/cyclonus/cmd/cyclonus",
-    ("version",),
-    (0, 5),
-)
-"""Judges network policies (`policy_evaluator`); no part of the control plane."""
-KUBECONFORM: Final = Program(
-    "kubeconform",
-    Module("kubeconform", "github.com/yannh/kubeconform"),
-    "github.com/yannh/kubeconform/cmd/kubeconform",
-    ("-v",),
-    (0, 8),
-)
-"""Compares manifests with schemas."""
-KUBE_SCORE: Final = Program(
-    "kube-score",
-    Module("kube-score", "github.com/zegl/kube-score"),
-    "github.com/zegl/kube-score/cmd/kube-score",
-    ("version",),
-    (1, 20),
-)
-"""Says what experienced operators would object to in manifests."""
-PROMTOOL: Final = Program(
-    "promtool",
-    # Without the clients of two dozen clouds, in which Prometheus would discover what to scrape: minutes of building.
-    Module("promtool", "github.com/prometheus/prometheus", tags=("remove_all_sd",)),
-    "github.com/prometheus/prometheus/cmd/promtool",
-    ("--version",),
-    (3, 0),
-)
-"""Judges alerting rules."""
 
 
 @dataclass(frozen=True)
@@ -157,10 +53,26 @@ class Binaries:
     kubectl: Path
 
 
+@dataclass(frozen=True)
+class PodBinaries:
+    """Paths of what makes pods run."""
+
+    kube_scheduler: Path
+    kwok: Path
+
+
 def locate() -> Binaries:
     """The four programs, built first where needed (minutes on an empty cache). Raises BinaryError."""
-    found = {program.name.replace("-", "_"): find(program) or build(program) for program in PROGRAMS}
-    return Binaries(**found)
+    return Binaries(**_obtain(PROGRAMS))
+
+
+def locate_for_pods() -> PodBinaries:
+    """The two programs that pods need to run, built first where needed. Raises BinaryError."""
+    return PodBinaries(**_obtain((KUBE_SCHEDULER, KWOK)))
+
+
+def _obtain(programs: Iterable[Program]) -> dict[str, Path]:
+    return {program.name.replace("-", "_"): find(program) or build(program) for program in programs}
 
 
 def find(program: Program) -> Path | None:
@@ -274,16 +186,15 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def main() -> int:
+    """Everything that the whole suite needs."""
     logging.basicConfig(level=logging.INFO, format="==> %(message)s", stream=sys.stderr)
+    wanted = (*PROGRAMS, KUBE_SCHEDULER, KWOK, CYCLONUS, KUBECONFORM, KUBE_SCORE, PROMTOOL)
     try:
-        binaries = locate()
-        judges = {judge.name: find(judge) or build(judge) for judge in (CYCLONUS, KUBECONFORM, KUBE_SCORE, PROMTOOL)}
+        found = _obtain(wanted)
     except BinaryError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    for program in PROGRAMS:
-        logger.info("%s: %s", program.name, getattr(binaries, program.name.replace("-", "_")))
-    for name, path in judges.items():
+    for name, path in found.items():
         logger.info("%s: %s", name, path)
     return 0
 

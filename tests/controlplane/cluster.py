@@ -49,7 +49,7 @@ class ControlPlane:
         self.url = f"https://127.0.0.1:{self._api_port}"
         self.authority = self._authority.own.certificate
         self.audit = AuditLog(self._log / "audit.log")
-        self.admin = self.kubectl(self._kubeconfig("admin", self._authority.client("admin", "system:masters")))
+        self.admin = self.kubectl(self.client_kubeconfig("admin", "system:masters"))
 
     def __enter__(self) -> Self:
         try:
@@ -80,6 +80,11 @@ class ControlPlane:
         token = self.admin.run("create", "token", name, "-n", namespace, "--duration=2h").strip()
         path = self._folder / f"{namespace}-{name}{'-by-proxy' if server else ''}.conf"
         return write_kubeconfig(path, server or self.url, self.authority, token=token)
+
+    def client_kubeconfig(self, user: str, group: str | None = None) -> Path:
+        """A kubeconfig whose client certificate says `user`, member of `group`."""
+        path = self._folder / f"{user.replace(':', '-')}.conf"
+        return write_kubeconfig(path, self.url, self.authority, client=self._authority.client(user, group))
 
     def serving_certificate(self, name: str, alternatives: tuple[str, ...]) -> Certificate:
         """For a server of the tests' own, signed by `authority`."""
@@ -167,9 +172,7 @@ class ControlPlane:
         )
 
     def _start_controllers(self) -> Process:
-        kubeconfig = self._kubeconfig(
-            "kube-controller-manager", self._authority.client("system:kube-controller-manager")
-        )
+        kubeconfig = self.client_kubeconfig("system:kube-controller-manager")
         return self._run(
             self._binaries.kube_controller_manager,
             f"--kubeconfig={kubeconfig}",
@@ -189,9 +192,6 @@ class ControlPlane:
     def _process(self, name: str) -> Process:
         [found] = [process for process in self._processes if process.name == name]
         return found
-
-    def _kubeconfig(self, name: str, client: Certificate) -> Path:
-        return write_kubeconfig(self._folder / f"{name}.conf", self.url, self.authority, client=client)
 
     def _is_api_ready(self) -> bool:
         try:

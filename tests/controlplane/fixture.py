@@ -1,4 +1,4 @@
-"""The control plane for pytest. A conftest.py imports both names; each such folder gets a control plane of its own.
+"""The control plane for pytest. A conftest.py imports what it needs; each such folder gets a control plane of its own.
 
 Separate control planes keep audit logs apart: what the operator asked for is not mixed with what other tests did.
 """
@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.controlplane.binaries import locate
+from tests.controlplane.binaries import locate, locate_for_pods
 from tests.controlplane.cluster import ControlPlane
+from tests.controlplane.nodes import SimulatedNodes
 
 
 @pytest.fixture(scope="session")
@@ -20,8 +21,23 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
         yield running
 
 
+@pytest.fixture(scope="module")
+def plane_with_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """Another one, with nodes: its pods run."""
+    folder = tmp_path_factory.mktemp("plane-with-nodes")
+    with (
+        ControlPlane(locate(), folder / "plane") as plane,
+        SimulatedNodes(plane, locate_for_pods(), folder / "nodes"),
+    ):
+        yield plane
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Builds missing programs before the first test starts, since a build is longer than a test's timeout."""
-    wanted = any("control_plane" in getattr(item, "fixturenames", ()) for item in session.items)
-    if wanted and not session.config.option.collectonly:
+    if session.config.option.collectonly:
+        return
+    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if wanted & {"control_plane", "plane_with_nodes"}:
         locate()
+    if "plane_with_nodes" in wanted:
+        locate_for_pods()

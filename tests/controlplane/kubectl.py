@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.controlplane.errors import KubectlError
+from tests.controlplane.process import Process
 
 Object = dict[str, Any]
 """A Kubernetes object as JSON."""
@@ -52,6 +53,15 @@ class Kubectl:
         selector = ("-l", labels) if labels else ()
         items: list[Object] = _object(self.run("get", resources, *_scope(namespace), *selector, *JSON))["items"]
         return items
+
+    def watch(self, resource: str, namespace: str, log: Path) -> Process:
+        """A running `kubectl get --watch`; each event is a JSON object in `log`, those of what is there first.
+
+        Whoever calls it stops it.
+        """
+        options = ("--kubeconfig", self.kubeconfig, "--cache-dir", self._cache)
+        wanted = ("get", resource, *_scope(namespace), "--watch", "--output-watch-events", "-o", "json")
+        return Process("kubectl", [self._executable, *options, *wanted], log)
 
     def apply(self, objects: Object | Iterable[Object], *options: str) -> str:
         """`kubectl apply -f -` of one object or several."""

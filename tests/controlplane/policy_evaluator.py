@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.controlplane.binaries import CYCLONUS, build, find
+from tests.controlplane.binaries import build, find
 from tests.controlplane.errors import EvaluatorError
+from tests.controlplane.programs import CYCLONUS
 
 _VERDICT: Final = re.compile(r"^\| IS ALLOWED\? +\| +(TRUE|FALSE) ", re.M)
 TIMEOUT_SECONDS: Final = 120

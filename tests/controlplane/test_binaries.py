@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.controlplane import binaries
-from tests.controlplane.binaries import PROGRAMS, Program, build, cache_path, find
+from tests.controlplane.binaries import build, cache_path, find
 from tests.controlplane.errors import BinaryError
+from tests.controlplane.programs import KUBE_SCHEDULER, KWOK, PROGRAMS, Module, Program
 
 ETCD, API_SERVER, _, KUBECTL = PROGRAMS
 
@@ -75,6 +75,7 @@ def test_assets_come_before_path(empty_machine: Path, tmp_path: Path, monkeypatc
 
 def test_the_pinned_versions_are_read_from_the_module_files() -> None:
     assert (ETCD.module.version, API_SERVER.module.version) == ("v3.6.5", "v1.34.4")
+    assert (KUBE_SCHEDULER.module.version, KWOK.module.version) == ("v1.34.4", "v0.7.0")
     assert "-X k8s.io/component-base/version.gitVersion=v1.34.4" in API_SERVER.module.linker_flags
 
 
@@ -115,7 +116,7 @@ def test_a_machine_without_go_is_told_to_install_it(empty_machine: Path, monkeyp
 
 
 def test_the_cache_folder_changes_with_the_linker_flags() -> None:
-    plain = binaries.Module("kubernetes", "k8s.io/kubernetes")
+    plain = Module("kubernetes", "k8s.io/kubernetes")
     assert plain.key != API_SERVER.module.key
 
 

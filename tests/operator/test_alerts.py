@@ -16,7 +16,8 @@ from rlm_operator.objects.monitor import scrape_job
 from rlm_operator.render import render
 from rlm_operator.resource import Manifest
 from rlmctl.render import render_documents
-from tests.controlplane.binaries import PROMTOOL, build, find
+from tests.controlplane.binaries import build, find
+from tests.controlplane.programs import PROMTOOL
 from tests.operator.alert_series import OPERATOR_SERIES, POOL_SERIES, STACK_SERIES, Pair, with_job
 from tests.operator.specs import IMAGES, REPOSITORY, SAMPLES, build_pool, build_stack, load, one
 

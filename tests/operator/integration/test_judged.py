@@ -12,11 +12,12 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from tests.controlplane.binaries import KUBE_SCORE, KUBECONFORM, build, find
+from tests.controlplane.binaries import build, find
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.eventually import eventually
 from tests.controlplane.kubectl import Object
 from tests.controlplane.optional_crds import install_crds, remove_crds
+from tests.controlplane.programs import KUBE_SCORE, KUBECONFORM
 from tests.operator.integration.samples import REPOSITORY
 
 GOLDEN: Final = REPOSITORY / "tests" / "operator" / "golden"
