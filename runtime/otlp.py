@@ -28,9 +28,10 @@ log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def open_tracer(service: str, scope: str, endpoint: str) -> AsyncIterator[Tracer]:
+async def open_tracer(service: str, scope: str, endpoint: str | None) -> AsyncIterator[Tracer]:
     """`service` is the name that traces show, unless `OTEL_SERVICE_NAME` is set; `scope` the package that makes spans;
-    `endpoint` the whole address for traces. At the end what is queued gets a few seconds to be sent."""
+    `endpoint` the whole address for traces, None for that of the SDK's variables. At the end what is queued gets a few
+    seconds to be sent."""
     release = version("rlm-operator")
     resource = Resource({"service.name": service, "service.version": release})
     provider = TracerProvider(

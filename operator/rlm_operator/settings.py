@@ -111,7 +111,8 @@ class Settings(BaseSettings):
     otlp_endpoint: Annotated[
         str | None,
         Field(
-            description="OTLP/HTTP collector that traces are sent to, such as http://collector:4318; unset: none",
+            description="OTLP/HTTP collector that traces are sent to, such as http://collector:4318; unset: that of "
+            "OTEL_EXPORTER_OTLP_ENDPOINT, if any",
             pattern=r"^https?://[^\s/]+(/\S*)?$",
         ),
     ] = None

@@ -6,6 +6,7 @@ in spans, their content never is.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
@@ -14,6 +15,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 SERVICE_NAME: Final = "rlm-operator"
+_ENDPOINT_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _ATTRIBUTES: Final = {
     "namespace": "k8s.namespace.name",
     "stack": "rlm.stack",
@@ -76,14 +78,22 @@ def current_trace_id() -> str | None:
 
 @asynccontextmanager
 async def open_tracing(endpoint: str | None) -> AsyncIterator[Tracing]:
-    """Off without an endpoint, such as `http://collector:4318`."""
-    if endpoint is None:
+    """Off without an endpoint, such as `http://collector:4318`; without one of the settings, OpenTelemetry's own
+    variables are asked for one."""
+    if endpoint is None and not _is_asked_for(os.environ):
         yield Tracing()
         return
     from runtime.otlp import open_tracer  # slow to load
 
-    async with open_tracer(SERVICE_NAME, "rlm_operator", f"{endpoint.rstrip('/')}/v1/traces") as tracer:
+    traces = None if endpoint is None else f"{endpoint.rstrip('/')}/v1/traces"
+    async with open_tracer(SERVICE_NAME, "rlm_operator", traces) as tracer:
         yield Tracing(tracer)
+
+
+def _is_asked_for(environment: Mapping[str, str]) -> bool:
+    """Whether the SDK would know where to send traces. An empty variable counts as none, as it does for the SDK."""
+    wanted = environment.get("OTEL_TRACES_EXPORTER") != "none" and environment.get("OTEL_SDK_DISABLED") != "true"
+    return wanted and any(environment.get(name) for name in _ENDPOINT_VARIABLES)
 
 
 def _collection(path: str) -> str:

@@ -7,13 +7,13 @@ from typing import Any, get_args
 
 import pytest
 from hypothesis import given
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from rlm_operator.resource import Manifest
 from rlm_operator.spec.pool import SandboxPoolSpec
 from rlm_operator.spec.stack import RLMStackSpec
 from tests.operator.crd import fill_defaults, load_crd, schema_of, walk
-from tests.operator.specs import PROPERTY, pool_specs, stack_specs
+from tests.operator.specs import MODEL, PROPERTY, pool_specs, stack_specs
 
 PLURALS = ["rlmstacks", "sandboxpools"]
 SPECS: list[tuple[str, type[BaseModel]]] = [("rlmstacks", RLMStackSpec), ("sandboxpools", SandboxPoolSpec)]
@@ -65,6 +65,32 @@ def test_a_stack_parses_alike_with_and_without_the_api_servers_defaults(spec: Ma
 def test_a_pool_parses_alike_with_and_without_the_api_servers_defaults(spec: Manifest) -> None:
     stored = fill_defaults(spec, spec_schema("sandboxpools"))
     assert SandboxPoolSpec.model_validate(stored) == SandboxPoolSpec.model_validate(spec)
+
+
+SETS = [
+    (plural, path.split(".")[1:])
+    for plural in PLURALS
+    for path, part in walk(spec_schema(plural))
+    if part.get("x-kubernetes-list-type") == "set"
+]
+
+
+@pytest.mark.parametrize(
+    ("plural", "path"), SETS, ids=lambda value: value if isinstance(value, str) else ".".join(value)
+)
+def test_a_list_that_is_a_set_in_the_crd_is_refused_with_a_value_twice(plural: str, path: list[str]) -> None:
+    def refused(*values: str) -> bool:
+        part: Any = list(values)
+        for name in reversed(path):
+            part = {name: part}
+        try:
+            dict(SPECS)[plural].model_validate({**({"model": MODEL} if plural == "rlmstacks" else {}), **part})
+        except ValidationError as error:
+            return "'one' is in this list twice: remove one of them" in str(error)
+        return False
+
+    assert not refused("one", "two")
+    assert refused("one", "two", "one")
 
 
 def test_the_inline_sandbox_has_the_schema_and_rules_of_a_pool() -> None:

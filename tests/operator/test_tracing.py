@@ -73,6 +73,43 @@ async def test_without_an_endpoint_nothing_is_recorded(tmp_path: Path) -> None:
             assert current_trace_id() is None
 
 
+@pytest.mark.parametrize(
+    ("variable", "suffix"), [("OTEL_EXPORTER_OTLP_ENDPOINT", ""), ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "/v1/traces")]
+)
+async def test_opentelemetrys_own_variables_switch_traces_on(
+    monkeypatch: pytest.MonkeyPatch, variable: str, suffix: str
+) -> None:
+    collector = await TraceCollector().start()
+    monkeypatch.setenv(variable, collector.endpoint + suffix)
+    async with open_tracing(None) as tracing:
+        with tracing.reconcile("SandboxPool", {"pool": "p"}):
+            pass
+    assert [span.name for span in collector.spans] == ["reconcile SandboxPool"]
+    await collector.stop()
+
+
+async def test_the_setting_wins_over_opentelemetrys_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, other = await TraceCollector().start(), await TraceCollector().start()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", other.endpoint)
+    async with open_tracing(wanted.endpoint) as tracing:
+        with tracing.reconcile("SandboxPool", {"pool": "p"}):
+            pass
+    assert (len(wanted.spans), len(other.spans)) == (1, 0)
+    for collector in (wanted, other):
+        await collector.stop()
+
+
+@pytest.mark.parametrize("variables", [{"OTEL_TRACES_EXPORTER": "none"}, {"OTEL_SDK_DISABLED": "true"}])
+async def test_opentelemetrys_variables_can_also_keep_traces_off(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    for name, value in {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", **variables}.items():
+        monkeypatch.setenv(name, value)
+    async with open_tracing(None) as tracing:
+        with tracing.reconcile("RLMStack", {}):
+            assert current_trace_id() is None
+
+
 async def test_the_trace_of_a_pass_is_known_inside_it_alone() -> None:
     collector = await TraceCollector().start()
     async with open_tracing(collector.endpoint) as tracing:

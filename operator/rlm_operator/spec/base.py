@@ -137,6 +137,14 @@ def addressable(url: str) -> str:
     return url
 
 
+def distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    """The values. Raises ValueError where one is there twice, which the API server refuses of a list that is a set."""
+    again = next((value for number, value in enumerate(values) if value in values[:number]), None)
+    if again is not None:
+        raise ValueError(f"{again!r} is in this list twice: remove one of them")
+    return values
+
+
 class SecretRef(SpecModel):
     """A Secret of the same namespace, whole."""
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from rlm_operator.spec.base import Duration, ModelName, SpecModel
+from rlm_operator.spec.base import Duration, ModelName, SpecModel, distinct
 from rlm_operator.spec.model import Price
 
 
@@ -39,7 +39,7 @@ class Budgets(SpecModel):
     timeout: Annotated[Duration, AfterValidator(_run_timeout)] = Duration("1h")
     max_concurrency: Annotated[int, Field(ge=1, le=10000)] = 64
     max_consecutive_errors: Annotated[int, Field(ge=1, le=1000)] = 5
-    allowed_models: Annotated[tuple[ModelName, ...], Field(max_length=64)] = ()
+    allowed_models: Annotated[tuple[ModelName, ...], Field(max_length=64), AfterValidator(distinct)] = ()
     reuse_answers: bool = True
     direct_below_tokens: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     compact_above_tokens: Annotated[int | None, Field(ge=0, le=100_000_000)] = None

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from rlm_operator.spec.autoscaling import SandboxAutoscaling
-from rlm_operator.spec.base import BearerAuth, Duration, NamespaceName, Quantity, SpecModel
+from rlm_operator.spec.base import BearerAuth, Duration, NamespaceName, Quantity, SpecModel, distinct
 from rlm_operator.spec.exposure import PoolService
 from rlm_operator.spec.monitoring import Monitoring
 from rlm_operator.spec.network import IsolationProbe, Peer, PoolNetworkPolicySettings
@@ -78,7 +78,7 @@ class SandboxPoolSpec(Workload):
     scheduling: Scheduling = Scheduling()
     service: PoolService = PoolService()
     clients: Annotated[tuple[Peer, ...], Field(max_length=32)] = ()
-    allowed_namespaces: Annotated[tuple[NamespaceName, ...], Field(max_length=64)] = ()
+    allowed_namespaces: Annotated[tuple[NamespaceName, ...], Field(max_length=64), AfterValidator(distinct)] = ()
     network_policy: PoolNetworkPolicySettings = PoolNetworkPolicySettings()
     isolation_probe: IsolationProbe = IsolationProbe()
     tls: Tls = Tls()

@@ -14,6 +14,7 @@ from rlm_operator.spec.base import (
     ResourceName,
     SecretRef,
     SpecModel,
+    distinct,
 )
 from rlm_operator.spec.budgets import Budgets
 from rlm_operator.spec.exposure import HTTPRouteSettings, IngressSettings, ServiceSettings
@@ -60,7 +61,7 @@ class Inference(Workload):
     http_route: HTTPRouteSettings | None = None
     auth: EndpointAuth = EndpointAuth()
     key_limits: KeyLimits = KeyLimits()
-    admin_keys: Annotated[tuple[KeyName, ...], Field(max_length=64)] = ()
+    admin_keys: Annotated[tuple[KeyName, ...], Field(max_length=64), AfterValidator(distinct)] = ()
     max_body_bytes: Annotated[Quantity, AfterValidator(_body_size)] = Quantity("256Mi")
 
     @property

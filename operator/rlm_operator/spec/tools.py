@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from rlm_operator.spec.base import Duration, Quantity, SecretKeyRef, SpecModel
+from rlm_operator.spec.base import Duration, Quantity, SecretKeyRef, SpecModel, distinct
 from rlm_operator.spec.headers import HeaderName, HeaderValue
 from rlm_operator.spec.tool_names import TAKEN_NAMES
 
@@ -126,7 +126,7 @@ class ToolFunction(SpecModel):
 class Tools(SpecModel):
     """The functions, and the hosts that they may call."""
 
-    allowed_hosts: Annotated[tuple[AllowedHost, ...], Field(max_length=64)] = ()
+    allowed_hosts: Annotated[tuple[AllowedHost, ...], Field(max_length=64), AfterValidator(distinct)] = ()
     functions: Annotated[tuple[ToolFunction, ...], Field(max_length=50)] = ()
 
     @model_validator(mode="after")
