@@ -39,6 +39,8 @@ class Reason(StrEnum):
     SECRET_MISSING = "SecretMissing"  # noqa: S105 - a word about Secrets
     SECRET_NOT_ALLOWED = "SecretNotAllowed"  # noqa: S105 - a word about Secrets
     SECRET_KEY_MISSING = "SecretKeyMissing"  # noqa: S105 - a word about Secrets
+    CONFIG_MAP_MISSING = "ConfigMapMissing"
+    CONFIG_MAP_KEY_MISSING = "ConfigMapKeyMissing"
     CERTIFICATE_ISSUED = "CertificateIssued"
     CERTIFICATE_PENDING = "CertificatePending"
     CERTIFICATE_EXPIRED = "CertificateExpired"

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from rlm_operator.api import KubernetesApi
 from rlm_operator.bounds import Bounds
+from rlm_operator.bundle_look import BundleLook
 from rlm_operator.cache import Cache
 from rlm_operator.checklist.cached import assess_cached
 from rlm_operator.children import Children
@@ -92,6 +93,7 @@ class Reconciler:
         self._children = Children(api, cache, metrics)
         self._credentials = Credentials(api, cache, feed, metrics, lifetimes or Lifetimes())
         self._pods = PodLook(api)
+        self._bundles = BundleLook(api)
 
     async def reconcile(self, key: Ref) -> Outcome:
         """Raises UnavailableError when the API server does not answer; the caller tries again later."""
@@ -135,11 +137,12 @@ class Reconciler:
         pods = await self._pods.find_trouble(plane_of(resource.identity), rollout, now)
         observation = self._observe(resource, refusals, problems, inputs, pods, settled.certificates)
         verdict = await self._isolation.conclude(resource, run, _now()) if run and isinstance(resource, Pool) else None
-        observation = replace(observation, isolation=verdict or state)
+        bundles = await self._bundles.find_problems(resource)
+        observation = replace(observation, isolation=verdict or state, bundles=bundles)
         conditions = assess(resource, observation)
         status = build_status(resource, observation, conditions, previous, _now())
         await self._report(resource.identity, conditions, status, previous)
-        is_waiting = bool(problems) or inputs.network.misses_a_service
+        is_waiting = bool(problems or bundles) or inputs.network.misses_a_service
         again = min(_POLL_MISSING_SECONDS if is_waiting else _POLL_SECONDS, seconds_to_next(rollout, now))
         again = again if settled.again is None else min(again, settled.again)
         if verdict is not None:

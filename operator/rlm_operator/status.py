@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rlm_operator.bundle_look import BundleProblem
 from rlm_operator.capacity import build_capacity
 from rlm_operator.checklist.assessment import Check
 from rlm_operator.conditions import Condition, ConditionType, Reason, build_conditions
@@ -42,7 +43,8 @@ class Observation:
     """What the cluster shows after a reconcile. `pool` is None when a stack's pool does not exist. `policy`: the
     resource's own NetworkPolicy. `inputs`: what was rendered with. `served`: those of kinds.OPTIONAL_CHILD_KINDS that
     the API server has, and kinds.CUSTOM_METRICS. `namespaces`: those that the operator serves; empty: all. `isolation`:
-    of a pool, the last verdict of its probe. `certificates`: None where TLS is disabled."""
+    of a pool, the last verdict of its probe. `certificates`: None where TLS is disabled. `bundles`: what is wrong with
+    ConfigMaps that a stack's pods mount."""
 
     deployment: Live | None
     autoscaler: Live | None
@@ -57,6 +59,7 @@ class Observation:
     pods: PodTrouble | None = None
     isolation: ProbeState | None = None
     certificates: Condition | None = None
+    bundles: Sequence[BundleProblem] = ()
 
 
 def refusal_of(ref: Ref, error: ApiError) -> Refusal:
@@ -73,7 +76,8 @@ def assess(resource: Resource, observation: Observation) -> list[Condition]:
     served = observation.served
     idle = idle_condition(workload.autoscaling, served, suspended=spec.suspend)
     available, progressing = rollout_conditions(rollout, observation.pods, idle)
-    troubles = [*find_unserved(resource, served), *rollout_trouble(rollout, observation.pods)]
+    stuck = rollout_trouble(rollout, observation.pods)
+    troubles = [*find_unserved(resource, served), *observation.bundles, *stuck]
     gates = [_degraded(observation.refusals, troubles), _secrets_ready(observation.secret_problems)]
     if observation.certificates is not None:
         gates.append(observation.certificates)

@@ -71,13 +71,27 @@ def test_every_resource_has_each_condition_once() -> None:
             Reason.SECRET_MISSING,
             'Secret "llm" does not exist',
         ),
+        (
+            {"bundles": [(Reason.CONFIG_MAP_MISSING, 'ConfigMap "corp-ca" does not exist')]},
+            Reason.CONFIG_MAP_MISSING,
+            'ConfigMap "corp-ca" does not exist',
+        ),
         ({"pool": None}, Reason.POOL_MISSING, "the operator is about to make it"),
         ({"pool": custom_resource("SandboxPool", "demo")}, Reason.POOL_NOT_READY, "no status yet"),
         ({"deployment": None}, Reason.PODS_UNAVAILABLE, "does not exist yet"),
         ({"deployment": deployment(0, rolled_out(0))}, Reason.SCALED_TO_ZERO, "raise replicas"),
         ({"deployment": deployment(3, rolled_out(3, 1))}, Reason.PODS_UNAVAILABLE, "1 of 3 pods are available"),
     ],
-    ids=["refused child", "missing Secret", "no pool", "silent pool", "no Deployment", "no pods wanted", "few pods"],
+    ids=[
+        "refused child",
+        "missing Secret",
+        "missing ConfigMap",
+        "no pool",
+        "silent pool",
+        "no Deployment",
+        "no pods wanted",
+        "few pods",
+    ],
 )
 def test_the_gravest_trouble_is_the_reason_of_not_being_ready(
     changes: dict[str, object], reason: Reason, words: str

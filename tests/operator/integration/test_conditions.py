@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.controlplane.eventually import eventually
 from tests.controlplane.kubectl import Object
 from tests.operator.integration.samples import QUICKSTART, build_pool, build_stack
@@ -34,6 +36,22 @@ def test_a_secret_without_the_entry_is_told_apart_from_a_missing_one(tenant: Ten
     tenant.expect_condition("rlmstack", "demo", "SecretsReady", "False", says="api-key")
     tenant.patch("secret", "llm-secrets", {"stringData": {"api-key": "sk-test"}})
     tenant.expect_condition("rlmstack", "demo", "SecretsReady", "True", HEALING_SECONDS)
+
+
+def test_a_missing_bundle_of_authorities_is_named_with_the_command_and_noticed_when_it_appears(
+    tenant: Tenant, tmp_path: Path
+) -> None:
+    stack = build_stack("s", tenant.namespace, {"model": {"caBundleRef": {"name": "corp-ca"}}})
+    tenant.apply(stack)
+    tenant.expect("deployment", "s-rlm")
+    condition = tenant.expect_condition("rlmstack", "s", "Degraded", "True", says='ConfigMap "corp-ca"')
+    ready = tenant.expect_condition("rlmstack", "s", "Ready", "False", says='ConfigMap "corp-ca"')
+    assert ready["reason"] == condition["reason"] == "ConfigMapMissing"
+    _, _, command = condition["message"].partition("create it with: kubectl ")
+    bundle = tmp_path / "ca.crt"
+    bundle.write_text("authorities")
+    tenant.kubectl.run(*command.replace("FILE", str(bundle)).split())
+    tenant.expect_condition("rlmstack", "s", "Degraded", "False", HEALING_SECONDS)
 
 
 def test_a_pool_whose_own_keys_are_missing_heals_when_they_appear(tenant: Tenant) -> None:
