@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from rlm_operator.spec.argument_schema import check_argument_schema
 from rlm_operator.spec.base import Duration, Quantity, SecretKeyRef, SpecModel, distinct
 from rlm_operator.spec.headers import HeaderName, HeaderValue
 from rlm_operator.spec.tool_names import TAKEN_NAMES
@@ -115,6 +116,7 @@ class ToolFunction(SpecModel):
 
     @model_validator(mode="after")
     def _arguments(self) -> Self:
+        check_argument_schema(self.parameters.json_schema)
         if set(_PLACEHOLDER.findall(self.url)) - set(self.parameters.properties):
             raise ValueError(
                 "url of a tool has a {name} that is none of its parameters.properties: "
