@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final
 
+from rlm_operator.dns_servers import DnsServers
 from rlm_operator.endpoint import IPAddress
 
 IPNetwork = IPv4Network | IPv6Network
@@ -37,13 +38,15 @@ NEVER: Final = (*METADATA, *LINK_LOCAL, *LOOPBACK, *NOT_ONE_HOST)
 @dataclass(frozen=True)
 class Bounds:
     """An empty allow-list allows everything. Hosts are names such as `api.openai.com`, or `*.example.com` for all names
-    below; a Service is `NAME.NAMESPACE.svc`. `secret_label` is `KEY` or `KEY=VALUE`."""
+    below; a Service is `NAME.NAMESPACE.svc`. `secret_label` is `KEY` or `KEY=VALUE`. `dns_servers`: besides those that
+    every cluster may have."""
 
     allowed_hosts: tuple[str, ...] = ()
     allowed_cidrs: tuple[IPNetwork, ...] = ()
     refused_cidrs: tuple[IPNetwork, ...] = ()
     secret_label: str | None = None
     monitoring_namespaces: tuple[str, ...] = ()
+    dns_servers: tuple[DnsServers, ...] = ()
 
     def allows_host(self, host: str) -> bool:
         return not self.allowed_hosts or any(_matches(host.lower(), pattern) for pattern in self.allowed_hosts)

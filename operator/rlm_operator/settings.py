@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rlm_operator.bounds import Bounds, parse_networks
+from rlm_operator.dns_servers import parse_dns_servers
 from rlm_operator.inputs import Images, choose_images
 from rlm_operator.trust.authority import Lifetimes
 
@@ -97,6 +98,13 @@ class Settings(BaseSettings):
     monitoring_namespaces: Annotated[
         str, Field(description="namespaces whose pods may scrape the metrics port of all pods, comma-separated")
     ] = ""
+    dns_servers: Annotated[
+        str,
+        Field(
+            description="where the cluster's DNS answers besides port 53 of kube-system and of 169.254.20.10, "
+            "comma-separated: NAMESPACE:PORT with the port of the pods, such as openshift-dns:5353, or ADDRESS:PORT"
+        ),
+    ] = ""
     certificate_seconds: Annotated[
         float, Field(description="life of the certificates that the operator issues; renewed at two thirds", ge=8)
     ] = 30 * 86400
@@ -148,12 +156,19 @@ class Settings(BaseSettings):
             refused_cidrs=parse_networks(self.refused_cidrs),
             secret_label=self.secret_opt_in,
             monitoring_namespaces=tuple(_listed(self.monitoring_namespaces)),
+            dns_servers=parse_dns_servers(self.dns_servers),
         )
 
     @field_validator("allowed_egress_cidrs", "refused_cidrs")
     @classmethod
     def _ranges(cls, text: str) -> str:
         parse_networks(text)
+        return text
+
+    @field_validator("dns_servers")
+    @classmethod
+    def _places(cls, text: str) -> str:
+        parse_dns_servers(text)
         return text
 
 

@@ -31,7 +31,8 @@ def build_cilium_policy(plane: Plane, openings: Iterable[Opening], inputs: Input
         "spec": {
             "endpointSelector": {"matchLabels": {NETWORK_LABEL: plane.network}},
             "egress": [
-                _dns(),
+                _dns(_in_namespace("kube-system"), 53),
+                *_further_dns(inputs),
                 *(
                     {"toFQDNs": [{"matchName": host} for host in hosts], "toPorts": [_tcp([port])]}
                     for port, hosts in by_port.items()
@@ -45,12 +46,21 @@ def build_cilium_policy(plane: Plane, openings: Iterable[Opening], inputs: Input
     }
 
 
-def _dns() -> Manifest:
-    ports = [{"port": "53", "protocol": "ANY"}]
-    return {
-        "toEndpoints": [{"matchLabels": {"k8s:io.kubernetes.pod.namespace": "kube-system"}}],
-        "toPorts": [{"ports": ports, "rules": {"dns": [{"matchPattern": "*"}]}}],
-    }
+def _further_dns(inputs: Inputs) -> list[Manifest]:
+    return [
+        _dns(_in_namespace(str(servers.place)) if servers.cidr is None else {"toCIDR": [servers.cidr]}, servers.port)
+        for servers in inputs.bounds.dns_servers
+    ]
+
+
+def _dns(place: Manifest, port: int) -> Manifest:
+    """Through Cilium's proxy, which learns the addresses of names from the answers."""
+    ports = [{"port": str(port), "protocol": "ANY"}]
+    return {**place, "toPorts": [{"ports": ports, "rules": {"dns": [{"matchPattern": "*"}]}}]}
+
+
+def _in_namespace(namespace: str) -> Manifest:
+    return {"toEndpoints": [{"matchLabels": {"k8s:io.kubernetes.pod.namespace": namespace}}]}
 
 
 def _closed(inputs: Inputs) -> list[str]:

@@ -75,7 +75,7 @@ def build_inference_policy(
         plane,
         ingress=[{**_callers(stack, siblings), "ports": [_tcp(API_PORT)]}, *_monitoring(inputs), *further],
         egress=[
-            build_dns_rule(),
+            *_dns_rules(inputs),
             {"to": [sandboxes, siblings], "ports": [_tcp(API_PORT)]},
             *_distinct(derived),
             *written,
@@ -83,12 +83,20 @@ def build_inference_policy(
     )
 
 
-def build_dns_rule() -> Manifest:
-    kube_system = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
-    return {
-        "to": [kube_system, {"ipBlock": {"cidr": _NODE_LOCAL_DNS}}],
-        "ports": [{"protocol": "UDP", "port": 53}, _tcp(53)],
-    }
+def _dns_rules(inputs: Inputs) -> list[Manifest]:
+    usual = [_in_namespace("kube-system"), {"ipBlock": {"cidr": _NODE_LOCAL_DNS}}]
+    further = [
+        (
+            _in_namespace(str(servers.place)) if servers.cidr is None else {"ipBlock": {"cidr": servers.cidr}},
+            servers.port,
+        )
+        for servers in inputs.bounds.dns_servers
+    ]
+    return [_dns_rule(usual, 53), *(_dns_rule([place], port) for place, port in further)]
+
+
+def _dns_rule(places: list[Manifest], port: int) -> Manifest:
+    return {"to": places, "ports": [{"protocol": "UDP", "port": port}, _tcp(port)]}
 
 
 def _callers(stack: Stack, siblings: Manifest) -> Manifest:
