@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.controlplane.binaries import locate, locate_for_pods
+from tests.controlplane.binaries import PodBinaries, locate, locate_for_pods
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.nodes import SimulatedNodes
 
@@ -21,13 +21,19 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
         yield running
 
 
+@pytest.fixture(scope="session")
+def pod_binaries() -> PodBinaries:
+    """Whoever asks has them built where they are missing."""
+    return locate_for_pods()
+
+
 @pytest.fixture(scope="module")
-def plane_with_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+def plane_with_nodes(tmp_path_factory: pytest.TempPathFactory, pod_binaries: PodBinaries) -> Iterator[ControlPlane]:
     """Another one, with nodes: its pods run."""
     folder = tmp_path_factory.mktemp("plane-with-nodes")
     with (
         ControlPlane(locate(), folder / "plane") as plane,
-        SimulatedNodes(plane, locate_for_pods(), folder / "nodes"),
+        SimulatedNodes(plane, pod_binaries, folder / "nodes"),
     ):
         yield plane
 
@@ -39,5 +45,5 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     if wanted & {"control_plane", "plane_with_nodes"}:
         locate()
-    if "plane_with_nodes" in wanted:
+    if "pod_binaries" in wanted:
         locate_for_pods()

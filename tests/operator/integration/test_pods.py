@@ -15,7 +15,7 @@ import pytest
 
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.eventually import eventually
-from tests.controlplane.fixture import plane_with_nodes
+from tests.controlplane.fixture import plane_with_nodes, pod_binaries
 from tests.controlplane.kubectl import Object
 from tests.operator.integration.installation import install
 from tests.operator.integration.operator_process import OperatorProcess
@@ -23,7 +23,7 @@ from tests.operator.integration.pod_history import PodHistory
 from tests.operator.integration.samples import build_stack
 from tests.operator.integration.tenant import CHILD_RESOURCES, Tenant
 
-__all__ = ["plane_with_nodes"]
+__all__ = ["plane_with_nodes", "pod_binaries"]
 
 DEPLOYMENTS: Final = {"s-rlm": 2, "s-wasm": 3}
 SPEC: Final[Object] = {
