@@ -105,7 +105,7 @@ def read_version(executable: Path, arguments: tuple[str, ...]) -> Version | None
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    match = re.search(r"(?:v|Version: )(\d+)\.(\d+)\.", answer.stdout)
+    match = re.search(r"(?:v|[Vv]ersion:? )(\d+)\.(\d+)\.", answer.stdout)
     return (int(match.group(1)), int(match.group(2))) if match else None
 
 

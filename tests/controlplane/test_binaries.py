@@ -10,7 +10,7 @@ import pytest
 
 from tests.controlplane.binaries import build, cache_path, find
 from tests.controlplane.errors import BinaryError
-from tests.controlplane.programs import KUBE_SCHEDULER, KWOK, PROGRAMS, Module, Program
+from tests.controlplane.programs import KUBE_SCHEDULER, KWOK, PROGRAMS, PROMTOOL, Module, Program
 
 ETCD, API_SERVER, _, KUBECTL = PROGRAMS
 
@@ -57,6 +57,8 @@ def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (KUBECTL, "Client Version: v1.33.2", True),
         (KUBECTL, "Client Version: v1.32.4-dispatcher", False),
         (KUBECTL, "no version at all", False),
+        (PROMTOOL, "promtool, version 3.2.1 (branch: HEAD)", True),
+        (PROMTOOL, "promtool, version 2.55.0 (branch: HEAD)", False),
     ],
 )
 def test_a_program_on_path_is_used_if_it_is_new_enough(

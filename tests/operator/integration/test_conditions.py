@@ -54,6 +54,24 @@ def test_a_missing_bundle_of_authorities_is_named_with_the_command_and_noticed_w
     tenant.expect_condition("rlmstack", "s", "Degraded", "False", HEALING_SECONDS)
 
 
+def test_parameters_of_a_tool_that_are_no_json_schema_are_said_with_their_place(tenant: Tenant) -> None:
+    """The API server cannot tell; a pod would end at its start."""
+    function = {
+        "name": "find_order",
+        "description": "Finds an order.",
+        "url": "https://orders.test/find",
+        "parameters": {"properties": {"number": {"type": "integr"}}},
+    }
+    tools = {"allowedHosts": ["orders.test"], "functions": [function]}
+    tenant.apply(build_stack("s", tenant.namespace, {"tools": tools}))
+    condition = tenant.expect_condition("rlmstack", "s", "Ready", "False", says="parameters.properties.number.type")
+    assert condition["reason"] == "InvalidSpec"
+    function["parameters"] = {"properties": {"number": {"type": "integer"}}}
+    tenant.apply(build_stack("s", tenant.namespace, {"tools": tools}))
+    tenant.expect("deployment", "s-rlm")
+    tenant.expect_condition("rlmstack", "s", "Degraded", "False")
+
+
 def test_a_pool_whose_own_keys_are_missing_heals_when_they_appear(tenant: Tenant) -> None:
     tenant.apply(build_pool("p", tenant.namespace, {"auth": {"secretRef": {"name": "wasm-secrets"}}}))
     tenant.expect_condition("sandboxpool", "p", "SecretsReady", "False", says="wasm-secrets")

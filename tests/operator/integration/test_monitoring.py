@@ -16,6 +16,7 @@ from tests.operator.expressions import selectors_in
 from tests.operator.integration.operator_process import OperatorProcess
 from tests.operator.integration.samples import REPOSITORY, SAMPLES, build_stack
 from tests.operator.integration.tenant import Tenant
+from tests.operator.integration.test_render import render
 
 DISCOVERY_SECONDS = 60.0  # the operator looks for optional APIs every half minute
 RELIST_SECONDS = 60.0
@@ -44,6 +45,12 @@ def test_without_the_crds_a_stack_that_insists_says_so_and_gets_its_monitors_whe
             for name in ("watched-rlm", "watched-wasm"):
                 assert tenant.expect(resource, name)["metadata"]["labels"]["release"] == "kube-prometheus-stack"
         tenant.expect("configmap", "watched-wasm-dashboard")
+        served = [f"--serve={kind}" for kind in ("PodMonitor", "PrometheusRule")]
+        rendered = render(str(SAMPLES / "monitoring.yaml"), tenant.namespace, *served)
+        monitors = [manifest for manifest in rendered if manifest["kind"] in ("PodMonitor", "PrometheusRule")]
+        assert len(monitors) == 4
+        for manifest in monitors:
+            assert tenant.expect(manifest["kind"], manifest["metadata"]["name"])["spec"] == manifest["spec"]
         assert tenant.expect_condition("rlmstack", "watched", "Degraded", "False")
     finally:
         remove_crds(control_plane.admin, "prometheus")

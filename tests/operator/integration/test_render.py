@@ -26,8 +26,8 @@ POOL_ELSEWHERE = "shared-pool-elsewhere.yaml"
 SAMPLE_NAMES = sorted(path.name for path in SAMPLES.glob("*.yaml"))
 
 
-def render(path: str, namespace: str) -> list[Object]:
-    command = [sys.executable, "-m", "rlmctl", "render", "-f", path, "--namespace", namespace]
+def render(path: str, namespace: str, *options: str) -> list[Object]:
+    command = [sys.executable, "-m", "rlmctl", "render", "-f", path, "--namespace", namespace, *options]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return [document for document in yaml.safe_load_all(printed) if document]
 
