@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from statistics import median, quantiles
@@ -13,6 +14,7 @@ import aiohttp
 
 from benchmarks.figures import Figure
 from benchmarks.memory import descendants, proportional_bytes
+from benchmarks.model_control import SUB_MODEL
 from benchmarks.runs import CELL, COUNT, DONE, large_text
 
 if TYPE_CHECKING:
@@ -26,7 +28,37 @@ MEMORY_LOOK_SECONDS: Final = 5.0  # the kernel walks all pages of all sessions f
 
 
 def measure_own(ours: Ours, plan: RunPlan, model: ModelControl) -> dict[str, Figure]:
-    return {**turn_costs(ours, plan, model), **file_questions(ours, plan, model), **many_runs(ours, plan, model)}
+    return {
+        **bare_batch(ours, plan, model),
+        **turn_costs(ours, plan, model),
+        **file_questions(ours, plan, model),
+        **many_runs(ours, plan, model),
+    }
+
+
+def bare_batch(ours: Ours, plan: RunPlan, model: ModelControl) -> dict[str, Figure]:
+    """The calls of a batch without us: a loop around aiohttp, with as many in flight. What model and machine allow."""
+    model.follow(sub_latency=plan.batch_latency)
+    times = asyncio.run(_bare_batches(model.url, plan, ours.batch_cap))
+    return {"bare_batch_s": {"median": median(times), "min": min(times), "n": len(times)}}
+
+
+async def _bare_batches(url: str, plan: RunPlan, cap: int) -> list[float]:
+    async with aiohttp.ClientSession() as http:
+
+        async def ask(prompts: Iterator[int]) -> None:
+            for number in prompts:
+                asked = {"model": SUB_MODEL, "messages": [{"role": "user", "content": f"p{number}"}]}
+                async with http.post(f"{url}/v1/chat/completions", json=asked) as reply:
+                    assert (await reply.json())["choices"]
+
+        async def ask_all() -> float:
+            prompts = iter(range(plan.batch))
+            started = time.perf_counter()
+            await asyncio.gather(*(ask(prompts) for _ in range(cap)))
+            return time.perf_counter() - started
+
+        return [await ask_all() for _ in range(plan.repeats)]
 
 
 def turn_costs(ours: Ours, plan: RunPlan, model: ModelControl) -> dict[str, Figure]:

@@ -38,6 +38,7 @@ ROWS: Final = {
     "cpu_per_iteration_sandbox_ms": "  CPU of the sandbox's processes",
     "batch_s": "1,000 sub-calls of 50 ms, s",
     "batch_ratio": "  ratio to ideal for its cap",
+    "bare_batch_s": "  the same by a bare loop around aiohttp, s",
     "prompt_s": "40 MB prompt, two turns, s",
     "iteration_large_ms": "each further turn with 40 MB",
     "open_ms": "a REPL, opened",

@@ -6,10 +6,11 @@ import asyncio
 import logging
 import sys
 
+from runtime.collector import spare_what_stays
 from runtime.inference.app import build_server
 from runtime.inference.engine import open_engine
-from runtime.inference.llm import ModelSettingError
 from runtime.inference.metrics import Metrics
+from runtime.inference.model_endpoint import ModelSettingError
 from runtime.inference.settings import InferenceSettings
 from runtime.inference.storage import StorageSettingError, open_storage
 from runtime.inference.tools.toolbox import ToolFileError
@@ -68,7 +69,9 @@ async def _serve(settings: InferenceSettings, keys: KeyRing | None, tls: TlsFold
         ) as storage,
         open_engine(settings, Metrics()) as engine,
     ):
-        await build_server(settings, engine, storage, keys, tls=tls).serve()
+        server = build_server(settings, engine, storage, keys, tls=tls)
+        spare_what_stays()
+        await server.serve()
 
 
 if __name__ == "__main__":

@@ -11,40 +11,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import ssl
-from base64 import b64encode
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-import httpx2
 import openai
-from openai._models import FinalRequestOptions  # what `post` makes for each call, made once
-from yarl import URL
 
 from runtime.inference.errors import ModelError
 from runtime.inference.metrics import Metrics
-from runtime.inference.model_settings import EndpointOptions
+from runtime.inference.model_endpoint import Endpoint
 from runtime.inference.prices import Prices, price_tokens
 from runtime.inference.prompts import Message
 from runtime.inference.settings import InferenceSettings
 from runtime.inference.tracing import Tracing
 from runtime.inference.usage import Usage
 
-MAX_RETRIES: Final = 3
-CALL_TIMEOUT: Final = 600.0  # seconds without a byte; the run's deadline is usually nearer
-REDACTED: Final = "[the endpoint's key]"
-_SECRET_CHARACTERS: Final = 8  # shorter keys are words that a text may well have
-_CONNECT_TIMEOUT: Final = 10.0
-_TIMEOUT: Final = openai.Timeout(CALL_TIMEOUT, connect=_CONNECT_TIMEOUT)
 _NOT_WORTH_A_RETRY: Final = frozenset({400, 401, 403, 404, 422})
-
-
-class ModelSettingError(Exception):
-    """The file of authorities is wrong; the message says which and why."""
-
 
 Role = Literal["root", "child", "sub"]
 
@@ -72,17 +54,18 @@ class Models:
         self._metrics = metrics
         self._tracing = tracing
         self._slots = asyncio.Semaphore(settings.max_concurrency)
-        self._root = _Endpoint(settings.model_base_url, settings.model_api_key_file, settings.root_options)
+        self._beginning = asyncio.Lock()
+        self._root = Endpoint(settings.model_base_url, settings.model_api_key_file, settings.root_options)
         self._sub = self._build_sub_endpoint(settings)
 
-    def _build_sub_endpoint(self, settings: InferenceSettings) -> _Endpoint:
+    def _build_sub_endpoint(self, settings: InferenceSettings) -> Endpoint:
         url = settings.sub_model_base_url or settings.model_base_url
         same_url = url == settings.model_base_url
         key_file = settings.sub_model_api_key_file or (settings.model_api_key_file if same_url else None)
         options = settings.sub_options(at_root_endpoint=same_url)
         if same_url and key_file == settings.model_api_key_file and options == settings.root_options:
             return self._root
-        return _Endpoint(url, key_file, options)
+        return Endpoint(url, key_file, options)
 
     @property
     def sub_model(self) -> str:
@@ -123,15 +106,16 @@ class Models:
         except openai.OpenAIError as error:
             return SubCallFailure(_describe_failure(error))
 
-    def _endpoint_of(self, model: str) -> _Endpoint:
+    def _endpoint_of(self, model: str) -> Endpoint:
         """The root model keeps its own endpoint, also when code asks for it by name."""
         is_root = model == self._settings.model_name and model != self._settings.sub_model
         return self._root if is_root else self._sub
 
-    async def _ask(self, endpoint: _Endpoint, role: Role, model: str, messages: Sequence[Message]) -> Completion:
+    async def _ask(self, endpoint: Endpoint, role: Role, model: str, messages: Sequence[Message]) -> Completion:
         with self._metrics.llm_queue.track_inprogress():
             await self._slots.acquire()
         try:
+            await self._begin()
             with (
                 self._metrics.llm_call(model, role) as call,
                 self._tracing.model_call(model, role, endpoint.base_url, messages) as span,
@@ -148,102 +132,16 @@ class Models:
         finally:
             self._slots.release()
 
+    async def _begin(self) -> None:
+        """One call begins at a time. Before Python 3.12 aiohttp sends a request in the loop's next round, so calls that
+        end in the same moment would all be followed in another same moment, after the work for each of them, and so on
+        to the end of a batch. Now the first is on its way while the second is put together."""
+        await self._beginning.acquire()
+        asyncio.get_running_loop().call_soon(self._beginning.release)
+
     async def close(self) -> None:
         for endpoint in {self._root, self._sub}:
             await endpoint.close()
-
-
-class _Client(openai.AsyncOpenAI):
-    def platform_headers(self) -> dict[str, str]:
-        """Nothing of this machine: its system and versions are nobody's business, and each header costs time."""
-        return {}
-
-
-class _HttpClient(openai.DefaultAioHttpClient):
-    """Reads an address once: that of the endpoint, for all its calls."""
-
-    def build_request(self, method: str, url: httpx2.URL | str, **parts: Any) -> httpx2.Request:
-        return super().build_request(method, _read_url(url) if isinstance(url, str) else url, **parts)
-
-
-_read_url: Final = lru_cache(maxsize=16)(httpx2.URL)
-
-
-class _Endpoint:
-    """One OpenAI-compatible address with its pooled connections and its key. Raises ModelSettingError."""
-
-    def __init__(self, base_url: str, key_file: Path | None, options: EndpointOptions) -> None:
-        self.base_url = base_url
-        self._options = options
-        address, credentials = _split_credentials(base_url)
-        self._client = _Client(
-            base_url=address,
-            api_key=_key_reader(key_file) if key_file else "no key is sent",
-            max_retries=MAX_RETRIES,
-            timeout=_TIMEOUT,
-            default_headers=dict(options.extra_headers),
-            default_query=dict(options.extra_query),
-            http_client=_HttpClient(follow_redirects=False, proxy=options.proxy, verify=_trusted(options.ca_file)),
-        )
-        self._request = FinalRequestOptions.construct(
-            method="post",
-            url=f"{self._client.base_url}chat/completions",
-            headers=credentials or ({} if key_file else {"Authorization": openai.Omit()}),
-            security={"bearer_auth": True},
-        )
-
-    async def complete(self, model: str, messages: Sequence[Message]) -> object:
-        """The reply's JSON, whatever it is. By the SDK's general request (its retries, pool and key), as
-        `chat.completions.create` first looks at every field of every message by its type (0.15 ms each, of a long run
-        five sixths of the CPU time) and makes objects of all fields of the reply. What all requests have in common is
-        put together once: of a small call that was a quarter of the CPU time."""
-        body = {**self._options.extra_body, "model": model, "messages": messages}
-        return await self._client.request(object, self._request.model_copy(update={"json_data": body}))
-
-    def redact(self, text: str) -> str:
-        """An endpoint may say anything, also the key that it was sent (a gateway that echoes requests does). That would
-        come into code, answers and stored trajectories."""
-        key = self._client.api_key
-        return text.replace(key, REDACTED) if len(key) >= _SECRET_CHARACTERS else text
-
-    async def close(self) -> None:
-        await self._client.close()
-
-
-def _trusted(ca_file: Path | None) -> ssl.SSLContext | Literal[True]:
-    """The authorities of the file alone, read once at start; True: those of the system."""
-    if ca_file is None:
-        return True
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ModelSettingError(f"{ca_file} holds no certificates in PEM form: {error}") from error
-
-
-def _split_credentials(base_url: str) -> tuple[str, dict[str, str | openai.Omit]]:
-    """The address without a name and password in it, and the header that they stand for; they go before a key."""
-    url = URL(base_url)
-    if url.user is None:
-        return base_url, {}
-    encoded = b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
-    return str(url.with_user(None)), {"Authorization": f"Basic {encoded}"}
-
-
-def _key_reader(key_file: Path) -> Callable[[], Awaitable[str]]:
-    """Looked at with every call, so that a rotated key is used at once; read when the file is another one."""
-    stamp, key = (0, 0, 0), ""
-
-    async def read() -> str:
-        nonlocal stamp, key
-        try:
-            stat = key_file.stat()  # noqa: ASYNC240  # microseconds: a Secret's file is in memory
-            if stamp != (found := (stat.st_ino, stat.st_mtime_ns, stat.st_size)):
-                stamp, key = found, (await asyncio.to_thread(key_file.read_text, encoding="utf-8")).strip()
-        except OSError as error:
-            raise openai.OpenAIError(f"cannot read the model's key file {key_file}: {error.strerror}") from error
-        return key
-
-    return read
 
 
 def _read_reply(reply: object, redact: Callable[[str], str], model: str, prices: Prices) -> Completion:

@@ -83,7 +83,8 @@ class Conversation:
     tracing: Tracing
     budget: Budget
     narrator: Narrator
-    subcall_slots: asyncio.Semaphore  # the tree's share of the process's model calls, held only while one is made
+    subcall_share: int  # of the process's model calls: how many the tree has in flight at most
+    subcall_slots: asyncio.Semaphore  # as many, each held only while a call is made
     attended: asyncio.Event  # cleared while nobody waits for the answer: then no new model call is begun
     recovery_seconds: float  # that a run looks for a server after its own was lost
     recoveries: Recoveries = field(default_factory=Recoveries)

@@ -100,6 +100,7 @@ async def run_question(
 async def _answer(
     engine: Engine, question: Question, budget: Budget, narrator: Narrator, attended: asyncio.Event
 ) -> RunCompleted:
+    share = max(1, engine.settings.max_concurrency // 2)
     talk = Conversation(
         question=question,
         model=engine.settings.model_name,
@@ -108,7 +109,8 @@ async def _answer(
         tracing=engine.tracing,
         budget=budget,
         narrator=narrator,
-        subcall_slots=asyncio.Semaphore(max(1, engine.settings.max_concurrency // 2)),
+        subcall_share=share,
+        subcall_slots=asyncio.Semaphore(share),
         attended=attended,
         recovery_seconds=engine.settings.recovery_seconds,
     )

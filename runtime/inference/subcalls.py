@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from functools import partial
 
 from runtime.inference.calls import RLM_QUERY, SubCallRequest, parse_call, render_answers
@@ -57,17 +58,40 @@ async def answer_call(run: Run, attempt: Attempt, call: HostCall) -> CellReply:
 async def _answer_all(
     run: Run, attempt: Attempt, request: SubCallRequest, by_child: bool, keys: dict[int, CallKey]
 ) -> None:
-    """The prompts with these indices; `attempt` takes the answers. What ends the run in one slot cancels the others."""
+    """The prompts with these indices; `attempt` takes the answers. What ends the run in one slot cancels the others.
 
-    async def answer(index: int, key: CallKey) -> None:
-        attempt.answered(key, await _answer_one(run, index, request.prompts[index], request.model, by_child))
+    Plain calls are made by as many tasks as may be in flight, each one after the other, so that what is behind a call
+    begins in the moment in which it has ended, and a large batch is not a crowd of tasks that wait."""
+    groups = _group_equal(run, request, by_child, keys)
+    left = iter(groups)
+
+    async def work() -> None:
+        for indices in left:
+            text = await _answer_equal(run, indices, request.prompts[indices[0]], request.model, by_child)
+            for index in indices:
+                attempt.answered(keys[index], text)
 
     try:
         async with asyncio.TaskGroup() as group:
-            for index, key in keys.items():
-                group.create_task(answer(index, key))
+            for _ in range(len(groups) if by_child else min(len(groups), run.subcall_share)):
+                group.create_task(work())
     except ExceptionGroup as failures:
         raise _first_of(failures) from None
+
+
+def _group_equal(run: Run, request: SubCallRequest, by_child: bool, indices: Iterable[int]) -> list[list[int]]:
+    """Which of them are answered together: those with equal prompts, or each by itself."""
+    if not _is_reusing(run, by_child):
+        return [[index] for index in indices]
+    groups: dict[str, list[int]] = {}
+    for index in indices:
+        groups.setdefault(request.prompts[index], []).append(index)
+    return list(groups.values())
+
+
+def _is_reusing(run: Run, by_child: bool) -> bool:
+    limits = run.budget.limits
+    return limits.reuse_answers and not (by_child and limits.fork_children)  # a copy's answer depends on its variables
 
 
 def _first_of(failures: ExceptionGroup[Exception]) -> Exception:
@@ -79,33 +103,36 @@ def _first_of(failures: ExceptionGroup[Exception]) -> Exception:
     return first
 
 
-async def _answer_one(run: Run, index: int, prompt: str, model: str | None, by_child: bool) -> str:
+async def _answer_equal(run: Run, indices: list[int], prompt: str, model: str | None, by_child: bool) -> str:
+    """One call for all slots of a batch that have this prompt."""
     started = time.monotonic()
-    ask = partial(run.ask_child, run, index, prompt, model) if by_child else partial(_ask_model, run, prompt, model)
-    limits = run.budget.limits
-    if limits.reuse_answers and not (by_child and limits.fork_children):  # a copy's answer depends on its variables
+    first = indices[0]
+    ask = partial(run.ask_child, run, first, prompt, model) if by_child else partial(_ask_model, run, prompt, model)
+    if _is_reusing(run, by_child):
         level = str(run.depth) if by_child else "llm"
         outcome, reused = await run.memo.answer((level, model or "", prompt), ask)
     else:
         outcome, reused = await ask(), False
-    if reused:
-        run.metrics.reused_answers.inc()
-    run.say(
-        SubcallCompleted(
-            **run.stamp(),
-            iteration=run.budget.iterations,
-            index=index,
-            model=outcome.model,
-            prompt_chars=len(prompt),
-            prompt_preview=prompt[:PREVIEW_CHARACTERS],
-            response_preview=outcome.text[:PREVIEW_CHARACTERS],
-            usage=Usage() if reused else outcome.usage,
-            duration_s=time.monotonic() - started,
-            error=outcome.error,
-            reused=reused,
-            child=outcome.child,
+    for index in indices:
+        if reused:
+            run.metrics.reused_answers.inc()
+        run.say(
+            SubcallCompleted(
+                **run.stamp(),
+                iteration=run.budget.iterations,
+                index=index,
+                model=outcome.model,
+                prompt_chars=len(prompt),
+                prompt_preview=prompt[:PREVIEW_CHARACTERS],
+                response_preview=outcome.text[:PREVIEW_CHARACTERS],
+                usage=Usage() if reused else outcome.usage,
+                duration_s=time.monotonic() - started,
+                error=outcome.error,
+                reused=reused,
+                child=outcome.child,
+            )
         )
-    )
+        reused = True
     return outcome.text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from runtime.inference.prompts import Message
 from runtime.inference.settings import InferenceSettings
 from runtime.inference.tracing import Tracing
 from runtime.inference.usage import Usage
-from tests.runtime.inference.scripted_model import Raw, ScriptedModel
+from tests.runtime.inference.scripted_model import Failure, Raw, Reply, ScriptedModel
 
 ASK = [Message(role="system", content="s"), Message(role="user", content="q")]
 
@@ -111,6 +112,52 @@ async def test_requests_say_nothing_of_this_machine(model: ScriptedModel) -> Non
     said = {name.lower() for request in model.requests for name in request.headers}
     assert {"user-agent", "x-stainless-retry-count"} <= said
     assert not {"x-stainless-os", "x-stainless-arch", "x-stainless-runtime-version"} & said
+
+
+async def test_later_requests_are_as_the_first_but_for_what_is_their_own(model: ScriptedModel, tmp_path: Path) -> None:
+    """They are copies of it. A cookie that the endpoint gave, a retry's number and the length are each one's own."""
+    (key_file := tmp_path / "key").write_text("key-of-root")
+    settings = InferenceSettings(
+        model_name="m",
+        model_base_url=model.base_url,
+        model_api_key_file=key_file,
+        model_extra_headers={"x-team": "a"},
+    )
+    replies: list[Reply] = ["r", Failure(400, headers={"Set-Cookie": "node=7"}), "r"]
+    replies += [Failure(500, headers={"retry-after-ms": "1"}), "r", "r"]
+    model.sub_rule = lambda _: replies.pop(0)
+    models = Models(settings, Metrics(), Tracing())
+    try:
+        for prompt in ("p", "longer", "p", "p", "p"):
+            await models.ask_sub(prompt, None)
+    finally:
+        await models.close()
+    own = ("Content-Length", "Cookie", "x-stainless-retry-count")
+    first, second, third, fourth, retry, last = (dict(request.headers) for request in model.requests)
+    said = [[headers.pop(name, None) for name in own] for headers in (first, second, third, fourth, retry, last)]
+    assert first == second == third == fourth == retry == last
+    assert (first["x-team"], first["Authorization"]) == ("a", "Bearer key-of-root")
+    length = said[0][0]
+    assert length is not None
+    assert said[:3] == [[length, None, "0"], [str(int(length) + 5), None, "0"], [length, "node=7", "0"]]
+    assert said[3:] == [[length, "node=7", count] for count in ("0", "1", "0")]
+
+
+async def test_calls_that_are_cancelled_before_they_begin_keep_nobody_waiting(model: ScriptedModel) -> None:
+    models = Models(InferenceSettings(model_name="m", model_base_url=model.base_url), Metrics(), Tracing())
+    try:
+        calls = [asyncio.create_task(models.ask_sub(f"p{index}", None)) for index in range(20)]
+        await asyncio.sleep(0)
+        for call in calls[::2]:
+            call.cancel()
+        async with asyncio.timeout(60):
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+            assert isinstance(await models.ask_sub("last", None), Completion)
+        assert [answer.text for answer in answers if isinstance(answer, Completion)] == [
+            f"re: p{index}" for index in range(1, 20, 2)
+        ]
+    finally:
+        await models.close()
 
 
 @pytest.mark.parametrize(

@@ -197,6 +197,7 @@ async def test_batch_keeps_order_and_only_the_failed_slot_is_an_error(service: S
         (Failure(404), "the model does not exist at its endpoint (HTTP 404)"),
         (Failure(400, "context_length_exceeded"), "the prompt is too long for the model (HTTP 400)"),
         (Raw("no json", "text/plain"), "the model's answer could not be read"),
+        (Raw("no json"), "the model's answer could not be read"),
         (Raw('{"choices": []}'), "the model's answer could not be read"),
         (Raw('{"choices": [{"message": {"content": ["a"]}}]}'), "the model's answer could not be read"),
     ],

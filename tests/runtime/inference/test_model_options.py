@@ -13,8 +13,9 @@ import trustme
 from aiohttp import web
 from pydantic import ValidationError
 
-from runtime.inference.llm import Completion, Models, ModelSettingError, SubCallFailure
+from runtime.inference.llm import Completion, Models, SubCallFailure
 from runtime.inference.metrics import Metrics
+from runtime.inference.model_endpoint import ModelSettingError
 from runtime.inference.prompts import Message, open_transcript
 from runtime.inference.question import Question, TextContext
 from runtime.inference.settings import InferenceSettings

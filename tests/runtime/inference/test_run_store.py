@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 from runtime.inference.events import RunFailed, parse_event
-from runtime.inference.llm import REDACTED
+from runtime.inference.model_endpoint import REDACTED
 from runtime.inference.presence import Presence
 from runtime.inference.replies import Pace
 from runtime.inference.run_archive import RunArchive
