@@ -54,7 +54,6 @@ class Models:
         self._metrics = metrics
         self._tracing = tracing
         self._slots = asyncio.Semaphore(settings.max_concurrency)
-        self._beginning = asyncio.Lock()
         self._root = Endpoint(settings.model_base_url, settings.model_api_key_file, settings.root_options)
         self._sub = self._build_sub_endpoint(settings)
 
@@ -115,7 +114,6 @@ class Models:
         with self._metrics.llm_queue.track_inprogress():
             await self._slots.acquire()
         try:
-            await self._begin()
             with (
                 self._metrics.llm_call(model, role) as call,
                 self._tracing.model_call(model, role, endpoint.base_url, messages) as span,
@@ -131,13 +129,6 @@ class Models:
                 return completion
         finally:
             self._slots.release()
-
-    async def _begin(self) -> None:
-        """One call begins at a time. Before Python 3.12 aiohttp sends a request in the loop's next round, so calls that
-        end in the same moment would all be followed in another same moment, after the work for each of them, and so on
-        to the end of a batch. Now the first is on its way while the second is put together."""
-        await self._beginning.acquire()
-        asyncio.get_running_loop().call_soon(self._beginning.release)
 
     async def close(self) -> None:
         for endpoint in {self._root, self._sub}:

@@ -21,6 +21,7 @@ from openai._utils import is_given
 from openai._utils._json import openapi_dumps
 from yarl import URL
 
+from runtime.inference.eager_http import EagerHttpClient
 from runtime.inference.model_settings import EndpointOptions
 from runtime.inference.prompts import Message
 
@@ -97,9 +98,7 @@ class Endpoint:
             timeout=_TIMEOUT,
             default_headers=dict(options.extra_headers),
             default_query=dict(options.extra_query),
-            http_client=openai.DefaultAioHttpClient(
-                follow_redirects=False, proxy=options.proxy, verify=_trusted(options.ca_file)
-            ),
+            http_client=EagerHttpClient(follow_redirects=False, proxy=options.proxy, verify=_trusted(options.ca_file)),
         )
         self._request = FinalRequestOptions.construct(
             method="post",
