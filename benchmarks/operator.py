@@ -25,8 +25,16 @@ from benchmarks.machine import describe_machine
 from benchmarks.operator_load import Loader
 from benchmarks.operator_plan import NAMESPACES, build_stack
 from benchmarks.operator_pods import CHOICES, Pods, running_pods
-from benchmarks.operator_process import MeasuredOperator
-from benchmarks.operator_trace import Served, edit_latencies, is_made, say_latencies, served_stacks, worst_overtaking
+from benchmarks.operator_process import MeasuredOperator, cpu_seconds_of
+from benchmarks.operator_trace import (
+    Served,
+    count_requests,
+    edit_latencies,
+    is_made,
+    say_latencies,
+    served_stacks,
+    worst_overtaking,
+)
 from rlm_operator.cluster import Access, open_cluster
 from tests.controlplane.binaries import locate
 from tests.controlplane.cluster import ControlPlane, create_namespace
@@ -63,31 +71,45 @@ class Bench:
         served = served_stacks(self.plane.audit.requests(since=mark), self.user)
         return say_latencies([stack.last - stack.created for stack in served.values()])
 
-    async def bare(self, prefix: str, count: int) -> float:
-        """Stacks per second."""
+    async def bare(self, prefix: str, count: int) -> dict[str, float]:
+        """Stacks per second, and the control plane's CPU for each."""
         self._make_namespaces(prefix)
         stacks, mark = self.load.stacks(prefix, count), self.plane.audit.mark()
+        cpu, own = self._control_cpu(), time.process_time()
         seconds = await self.load.apply_bare(stacks)
+        used = {"control_plane_cpu_ms": self._control_cpu() - cpu, "loop_cpu_ms": time.process_time() - own}
         await self.pods.run(prefix, count, mark)
         await self.load.delete(stacks)
-        return count / seconds
+        return {
+            "stacks_per_second": round(count / seconds, 2),
+            **{what: round(each / count * 1000, 1) for what, each in used.items()},
+        }
+
+    def _control_cpu(self) -> float:
+        return sum(map(cpu_seconds_of, self.plane.pids))
 
     async def burst(self, count: int) -> dict[str, Any]:
         """All at once, while somebody edits a stack that was there before."""
         self._make_namespaces("burst")
         edited = build_stack("one0", "single", self.load.replicas)
-        mark, cpu = self.plane.audit.mark(), self.operator.cpu_seconds()
+        mark, cpu, control = self.plane.audit.mark(), self.operator.cpu_seconds(), self._control_cpu()
         children = 0
         creating = asyncio.create_task(self.load.create(self.load.stacks("burst", count)))
         editing = asyncio.create_task(self._edit(edited))
         per_stack = self._children_of_one()
         deadline = time.monotonic() + PATIENCE_SECONDS
+        looked = mark
         while children < count * per_stack:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{children} of {count * per_stack} children after {PATIENCE_SECONDS:.0f} s")
             await asyncio.sleep(POLL_SECONDS)
-            requests = await asyncio.to_thread(self.plane.audit.writes, user=self.user, since=mark)
-            children = sum(is_made(request) for request in requests)
+            reached = self.plane.audit.mark()
+            children += sum(map(is_made, self.plane.audit.requests(user=self.user, since=looked, until=reached)))
+            looked = reached
+        used = {
+            "operator_cpu_ms": self.operator.cpu_seconds() - cpu,
+            "control_plane_cpu_ms": self._control_cpu() - control,
+        }
         editing.cancel()
         with suppress(asyncio.CancelledError):
             await editing
@@ -95,7 +117,6 @@ class Bench:
         await self.pods.run("burst", count, mark)
         await self._settled()
         requests = self.plane.audit.requests(since=mark)
-        own_writes = [request for request in requests if request.user == self.user and request.is_write]
         served = [stack for (_, name), stack in served_stacks(requests, self.user).items() if name.startswith("s")]
         return {
             "stacks": len(served),
@@ -104,12 +125,12 @@ class Bench:
             "seconds": round(_span(served), 2),
             "overtaken_seconds": round(worst_overtaking(served), 2),
             "edit_seconds": say_latencies(edit_latencies(requests, self.user, ("single", "one0"))),
-            "operator_cpu_seconds": round(self.operator.cpu_seconds() - cpu, 1),
+            **{what: round(each / count * 1000, 1) for what, each in used.items()},
             "pods": self.pods.say("burst", requests, served),
-            "status_writes": sum(request.resource.endswith("/status") for request in own_writes),
+            "requests_per_stack": count_requests(requests, self.user, len(served)),
         }
 
-    async def restart(self, resources: int) -> dict[str, float]:
+    async def restart(self, resources: int) -> dict[str, Any]:
         """Seconds from the start of the process until every resource was looked at; writes meanwhile."""
         self.operator.stop()
         mark, started = self.plane.audit.mark(), time.perf_counter()
@@ -118,7 +139,13 @@ class Bench:
             await asyncio.sleep(POLL_SECONDS)
         seconds = time.perf_counter() - started
         await self._settled()
-        return {"seconds": round(seconds, 1), "resources": resources, "writes": len(self._writes(mark))}
+        writes = self._writes(mark)
+        return {
+            "seconds": round(seconds, 1),
+            "resources": resources,
+            "writes": len(writes),
+            "to": sorted({request.resource for request in writes}),
+        }
 
     async def idle(self, seconds: float) -> dict[str, Any]:
         """Writes while nothing happens, those to the Lease apart."""
@@ -202,9 +229,10 @@ async def measure(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
     say("idle", found["idle"])
     bench.operator.stop()
     bare.append(await bench.bare("after", half))
-    found["bare_stacks_per_second"] = [round(rate, 2) for rate in bare]
-    found["times_bare"] = round(median(bare) / found["burst"]["stacks_per_second"], 2)
-    say("bare loop", found["bare_stacks_per_second"])
+    found["bare"] = bare
+    rate = median(each["stacks_per_second"] for each in bare)
+    found["times_bare"] = round(rate / found["burst"]["stacks_per_second"], 2)
+    say("bare loop", bare)
     say("burst, in multiples of the bare loop's time", found["times_bare"])
     say("memory, MB", found["memory_mb"])
     return found

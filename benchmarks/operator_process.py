@@ -10,6 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.operator.integration.operator_process import OperatorProcess
 
 
+def cpu_seconds_of(pid: int) -> float:
+    """User and system time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class MeasuredOperator(OperatorProcess):
     """CPU counts over restarts."""
 
@@ -20,8 +26,7 @@ class MeasuredOperator(OperatorProcess):
         return super().stop()
 
     def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return self._ended_cpu_seconds + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return self._ended_cpu_seconds + cpu_seconds_of(self.pid)
 
     def memory_mb(self, field: str = "VmRSS") -> float:
         """Resident memory; `VmHWM` is its peak."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -43,6 +44,16 @@ def served_stacks(requests: Sequence[Request], operator: str) -> dict[Stack, Ser
 def is_made(request: Request) -> bool:
     """Whether this made a child: the apply of an object that was not there, or the creation of a Secret."""
     return request.code == 201 and request.resource != "events"
+
+
+def count_requests(requests: Sequence[Request], operator: str, stacks: int) -> dict[str, float]:
+    """The operator's requests for each stack, by verb, resource and status; the most frequent first."""
+    counted = Counter(
+        f"{request.verb} {request.resource} {request.code}"
+        for request in requests
+        if request.user == operator and request.verb != "watch"
+    )
+    return {what: round(count / stacks, 2) for what, count in counted.most_common() if count >= stacks / 10}
 
 
 def worst_overtaking(served: Sequence[Served]) -> float:

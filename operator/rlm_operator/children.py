@@ -6,6 +6,7 @@ Called by `reconcile.py`. A child that is refused does not keep the others from 
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from itertools import groupby
 
 from rlm_operator.api import KubernetesApi
 from rlm_operator.cache import Cache
@@ -13,7 +14,8 @@ from rlm_operator.conditions import Reason
 from rlm_operator.digest import differing_lists
 from rlm_operator.errors import ConflictError, NotFoundError, OvertakenError, RefusedError
 from rlm_operator.inputs import LiveScale
-from rlm_operator.kinds import AUTOSCALER_KINDS, Ref, ref_of
+from rlm_operator.kinds import AUTOSCALER_KINDS, WORKLOAD_KINDS, Ref, ref_of
+from rlm_operator.lanes import each_in_lanes
 from rlm_operator.live import Live, at_version, is_in_sync, observe
 from rlm_operator.metrics import Metrics
 from rlm_operator.ownership import Guard, NameTakenError, check_owner
@@ -44,24 +46,30 @@ class Children:
         the other children, OvertakenError when `scale` is out of date.
         """
         refusals: list[Refusal] = []
-        overtaken: OvertakenError | None = None
         wanted = [child for child in wanted if child["kind"] != "Secret"]
         kept = {ref_of(child) for child in wanted} | withheld
         left = [live for live in self._cache.children_of(guard.owner.uid) if live.ref not in kept and not live.deleting]
         refusals += await self._prune(guard, [live for live in left if live.ref.kind in AUTOSCALER_KINDS])
-        for child in wanted:
+        overtaken: list[OvertakenError] = []
+
+        async def ensure(child: Manifest) -> Refusal | None:
             ref = ref_of(child)
             try:
                 await self._ensure(guard, ref, child, scale)
             except OvertakenError as error:
-                overtaken = error
+                overtaken.append(error)
             except NameTakenError as error:
-                refusals.append(Refusal(ref, Reason.NAME_CONFLICT, str(error)))
+                return Refusal(ref, Reason.NAME_CONFLICT, str(error))
             except (RefusedError, ConflictError, NotFoundError) as error:
-                refusals.append(refusal_of(ref, error))
+                return refusal_of(ref, error)
+            return None
+
+        # What comes before the pods has to be there before them: policies above all.
+        for _, together in groupby(wanted, lambda child: child["kind"] in WORKLOAD_KINDS):
+            refusals += [each for each in await each_in_lanes(list(together), ensure) if each is not None]
         refusals += await self._prune(guard, [live for live in left if live.ref.kind not in AUTOSCALER_KINDS])
-        if overtaken is not None:
-            raise overtaken
+        if overtaken:
+            raise overtaken[0]
         return refusals
 
     async def _prune(self, guard: Guard, left: Sequence[Live]) -> list[Refusal]:

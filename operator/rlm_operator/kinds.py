@@ -71,6 +71,10 @@ WATCHED_CHILD_KINDS: Final = (
     "Job",
 )
 """Secrets are not among them: they are read by name only."""
+
+WORKLOAD_KINDS: Final = ("Deployment", "Job")
+"""Those with pods."""
+
 AUTOSCALER_KINDS: Final = ("HorizontalPodAutoscaler", "ScaledObject")
 """A resource has one of them at most: two would pull the replicas to and fro, and KEDA refuses to be the second."""
 OPTIONAL_CHILD_KINDS: Final = (

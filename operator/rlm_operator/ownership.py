@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from rlm_operator.api import KubernetesApi
 from rlm_operator.errors import NotFoundError, OwnerGoneError
 from rlm_operator.kinds import Ref
@@ -26,11 +28,21 @@ class Guard:
         self.owner = owner
         self._api = api
         self._checked = False
+        self._checking = asyncio.Lock()
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether something was, or was about to be, written."""
+        return self._checked
 
     async def check(self) -> None:
-        """Raises OwnerGoneError."""
-        if self._checked:
-            return
+        """Raises OwnerGoneError. Of several at once one asks."""
+        async with self._checking:
+            if not self._checked:
+                await self._check()
+                self._checked = True
+
+    async def _check(self) -> None:
         try:
             found = await self._api.fetch(Ref(self.owner.kind, self.owner.namespace, self.owner.name))
         except NotFoundError as error:
@@ -38,7 +50,6 @@ class Guard:
         metadata = found["metadata"]
         if metadata["uid"] != self.owner.uid or "deletionTimestamp" in metadata:
             raise OwnerGoneError(f"{self.owner.kind} {self.owner.name} is being deleted or was replaced")
-        self._checked = True
 
 
 def is_owned_by(found: Live, owner: Identity) -> bool:

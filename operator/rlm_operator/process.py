@@ -86,6 +86,7 @@ class _Process:
             metrics,
             namespaces,
             settings.lifetimes,
+            is_pressed=self._queue.is_pressed,
             keda_namespace=settings.keda_namespace,
         )
         self._leader = Leader(elector, self._queue, cache, recorder, metrics, self._work, settings.workers)

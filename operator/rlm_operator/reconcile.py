@@ -7,11 +7,10 @@ writes nothing when nothing differs. `workers.py` calls it for each key of the q
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from rlm_operator.api import KubernetesApi
 from rlm_operator.bounds import Bounds
 from rlm_operator.bundle_look import BundleLook
 from rlm_operator.cache import Cache
@@ -35,6 +34,7 @@ from rlm_operator.optional_apis import OptionalApis
 from rlm_operator.ownership import Guard
 from rlm_operator.pod_look import PodLook, seconds_to_next
 from rlm_operator.pod_trouble import PodTrouble
+from rlm_operator.recent_secrets import RecentSecrets
 from rlm_operator.render import render, sandbox_key_secret, terms_for, terms_of
 from rlm_operator.resource import Identity, Kind, Manifest, Pool, Resource, Stack, identify, parse_resource
 from rlm_operator.rollout import Rollout
@@ -63,7 +63,7 @@ class Reconciler:
 
     def __init__(
         self,
-        api: KubernetesApi,
+        api: RecentSecrets,
         cache: Cache,
         feed: Feed,
         images: Images,
@@ -76,8 +76,11 @@ class Reconciler:
         namespaces: Sequence[str] = (),
         lifetimes: Lifetimes | None = None,
         *,
+        is_pressed: Callable[[], bool],
         keda_namespace: str,
     ) -> None:
+        """`is_pressed`: whether more urgent work waits than what can wait."""
+        self._is_pressed = is_pressed
         self._keda_namespace = keda_namespace
         self._api = api
         self._cache = cache
@@ -120,8 +123,12 @@ class Reconciler:
         needs = self._secret_needs(resource)
         inputs = await self._inputs(resource)
         guard, children = Guard(self._api, resource.identity), render(resource, inputs)
+        is_new = previous.get("observedGeneration") is None
         terms = terms_for(resource, inputs.pool) if isinstance(resource, Stack) else PoolTerms()
-        settled = await self._credentials.settle(resource, guard, children, terms, inputs.served)
+        untouched = is_new and not self._cache.children_of(resource.identity.uid)
+        settled = await self._credentials.settle(
+            resource, guard, children, terms, inputs.served, is_untouched=untouched
+        )
         problems = await self._secret_problems(resource.identity.namespace, needs, settled)
         refused = refuse_targets(resource, inputs)
         wanted, withheld = split_withheld(children, bool(refused) or is_secret_withheld(problems, self._bounds))
@@ -131,6 +138,9 @@ class Reconciler:
             wanted, withheld = [*wanted, *run.jobs], withheld | run.standing
         refusals = [*settled.refusals, *refused, *await self._children.sync(guard, wanted, withheld, inputs.live)]
         made = {child["metadata"]["name"] for child in children if child["kind"] == "Secret"}
+        if is_new and guard.has_passed and not refusals and self._is_pressed():
+            # Its children were just made. What they have to tell comes soon, and others wait for theirs.
+            return Outcome(again=0.0)
         await self._credentials.retire(guard, made | {need.name for need in needs})
         now = datetime.datetime.now(datetime.UTC)
         rollout = Rollout.of(self._own(resource, "Deployment"))

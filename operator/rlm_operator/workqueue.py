@@ -5,6 +5,9 @@ more afterwards, so no event is lost and none is handled twice at once.
 
 Keys wait in lanes by urgency: while a thousand new resources wait, an edit of an old one is served at once, and what is
 merely to be looked at again comes after the new ones. Within a lane, first in is first out.
+
+News about what is around a resource comes in swarms: a Deployment that was just made tells of itself four times in a
+second. So a routine look comes REST_SECONDS after the last one at the earliest, and sees them all at once.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ _FIRST_BACKOFF_SECONDS: Final = 0.5
 _LONGEST_BACKOFF_SECONDS: Final = 120.0
 _EARLIEST: Final = 0.9
 """A delayed run comes after this part of its delay at the earliest."""
+
+REST_SECONDS: Final = 0.5
+"""From the end of one run of a key to a routine one."""
 
 _FAIR_SHARE: Final = 4
 """One of so many picks is from the least urgent lane that has a key, so that none waits for ever."""
@@ -60,6 +66,9 @@ class WorkQueue:
         self._due: dict[Ref, float] = {}
         self._held: dict[Ref, float] = {}
         self._timers: list[tuple[float, Ref]] = []
+        self._rested: dict[
+            Ref, float
+        ] = {}  # when each key that was done lately has rested, in the order of these times
         self._wake = asyncio.Event()
         self._closed = False
 
@@ -74,6 +83,9 @@ class WorkQueue:
         self._due.pop(key, None)
         if urgency is not Urgency.ROUTINE:
             self._news.setdefault(key, self._clock())
+        elif (rested := self._rest_of(key)) is not None and self._lane_of(key) is None and key not in self._busy:
+            self._plan(key, rested)
+            return
         held = self._held.pop(key, 0.0)
         if held > self._clock():
             self._held[key] = held
@@ -129,6 +141,10 @@ class WorkQueue:
     def forget_failures(self, key: Ref) -> None:
         self._failures.pop(key, None)
 
+    def is_pressed(self) -> bool:
+        """Whether keys wait that are more urgent than routine."""
+        return any(lane for urgency, lane in self._lanes.items() if urgency is not Urgency.ROUTINE)
+
     def close(self) -> None:
         """Every `get` returns None from now on."""
         self._closed = True
@@ -155,8 +171,17 @@ class WorkQueue:
     def done(self, key: Ref) -> None:
         self._busy.discard(key)
         self._answered.pop(key, None)
+        self._rested.pop(key, None)
+        self._rested[key] = self._clock() + REST_SECONDS
         if key in self._dirty:
             self.add(key, self._dirty.pop(key))
+
+    def _rest_of(self, key: Ref) -> float | None:
+        """Until when the key rests; None when it has rested."""
+        now = self._clock()
+        while self._rested and self._rested[first := next(iter(self._rested))] <= now:
+            del self._rested[first]
+        return self._rested.get(key)
 
     def _lane_of(self, key: Ref) -> Urgency | None:
         return next((urgency for urgency, lane in self._lanes.items() if key in lane), None)

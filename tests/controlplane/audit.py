@@ -47,20 +47,21 @@ class AuditLog:
         """The end of the log as of now, for `requests(since=…)`."""
         return self._path.stat().st_size if self._path.exists() else 0
 
-    def requests(self, *, user: str | None = None, since: int = 0) -> list[Request]:
-        """Every request (of `user`) that was answered, or for a watch opened, after `since`."""
-        return [request for request in self._read(since) if user is None or request.user == user]
+    def requests(self, *, user: str | None = None, since: int = 0, until: int | None = None) -> list[Request]:
+        """Every request (of `user`) that was answered, or for a watch opened, after `since` and before `until`."""
+        return [request for request in self._read(since, until) if user is None or request.user == user]
 
     def writes(self, *, user: str | None = None, since: int = 0) -> list[Request]:
         return [request for request in self.requests(user=user, since=since) if request.is_write]
 
-    def _read(self, since: int) -> Iterator[Request]:
+    def _read(self, since: int, until: int | None) -> Iterator[Request]:
         if not self._path.exists():
             return
         with self._path.open("rb") as log:
             log.seek(since)
             for line in log:
-                if not line.endswith(b"\n"):
+                since += len(line)
+                if not line.endswith(b"\n") or (until is not None and since > until):
                     return  # the API server is in the middle of it
                 event = json.loads(line)
                 if _is_final(event):

@@ -10,7 +10,7 @@ from rlm_operator.kinds import Ref, ref_of
 from rlm_operator.live import observe
 from rlm_operator.render import render
 from rlm_operator.resource import Manifest
-from rlm_operator.workqueue import WorkQueue
+from rlm_operator.workqueue import REST_SECONDS, WorkQueue
 from tests.operator.objects import custom_resource, stored
 from tests.operator.specs import INPUTS, build_stack, one
 
@@ -22,13 +22,15 @@ class World:
     """A feed with what it feeds."""
 
     def __init__(self) -> None:
-        self.cache, self.queue = Cache(), WorkQueue()
+        self.now = 0.0
+        self.cache, self.queue = Cache(), WorkQueue(lambda: self.now)
         self.feed = Feed(self.cache, self.queue)
 
     async def take(self) -> Ref:
         key = await self.queue.get()
         assert key is not None
         self.queue.done(key)
+        self.now += REST_SECONDS
         return key
 
     async def queued(self) -> set[Ref]:

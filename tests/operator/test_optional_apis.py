@@ -17,7 +17,7 @@ from rlm_operator.kinds import Ref
 from rlm_operator.metrics import Metrics
 from rlm_operator.optional_apis import OptionalApis
 from rlm_operator.relist import Relist
-from rlm_operator.workqueue import WorkQueue
+from rlm_operator.workqueue import REST_SECONDS, WorkQueue
 from tests.operator.objects import custom_resource
 from tests.operator.scripted_api import ScriptedApi, write_kubeconfig
 
@@ -29,7 +29,8 @@ class World:
     """An API server, and what the operator knows of it: the stack `demo`."""
 
     def __init__(self, api: ScriptedApi, cluster: Cluster) -> None:
-        self.api, self.cache, self.queue = api, Cache(), WorkQueue()
+        self.now = 0.0
+        self.api, self.cache, self.queue = api, Cache(), WorkQueue(lambda: self.now)
         feed = Feed(self.cache, self.queue)
         self.optional = OptionalApis(cluster, feed)
         self.relist = Relist(cluster, feed, self.optional, Metrics(), [], period=0.01)
@@ -45,6 +46,7 @@ class World:
             key = await self.queue.get()
             assert key is not None
             self.queue.done(key)
+            self.now += REST_SECONDS
             keys.append(key)
         return keys
 

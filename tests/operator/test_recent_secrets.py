@@ -10,12 +10,14 @@ import pytest
 from rlm_operator.cluster import Access, open_cluster
 from rlm_operator.errors import ConflictError, NotFoundError
 from rlm_operator.kinds import Ref
-from rlm_operator.recent_secrets import KEPT_SECONDS, RecentSecrets
+from rlm_operator.names import FIELD_MANAGER, MANAGED_BY_LABEL
+from rlm_operator.recent_secrets import OTHER_SECONDS, OWN_SECONDS, RecentSecrets
+from rlm_operator.resource import Manifest
 from tests.operator.scripted_api import ScriptedApi, write_kubeconfig
 
 KEY = Ref("Secret", "team", "key")
 PATH = "/api/v1/namespaces/team/secrets/key"
-MANIFEST = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key", "namespace": "team"}}
+MANIFEST: Manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key", "namespace": "team"}}
 
 
 class World:
@@ -46,6 +48,9 @@ async def test_a_secret_read_twice_at_once_is_asked_for_once(world: World) -> No
     world.api.answer("GET", PATH, MANIFEST)
     assert await world.secrets.fetch(KEY) == await world.secrets.fetch(KEY) == MANIFEST
     assert world.reads() == 1
+    world.now = OTHER_SECONDS
+    assert await world.secrets.fetch(KEY) == MANIFEST
+    assert world.reads() == 2
 
 
 async def test_a_secret_that_is_not_there_is_asked_for_once_and_anew_after_some_seconds(world: World) -> None:
@@ -54,7 +59,7 @@ async def test_a_secret_that_is_not_there_is_asked_for_once_and_anew_after_some_
             await world.secrets.fetch(KEY)
     assert world.reads() == 1
     world.api.answer("GET", PATH, MANIFEST)
-    world.now = KEPT_SECONDS
+    world.now = OTHER_SECONDS
     assert await world.secrets.fetch(KEY) == MANIFEST
 
 
@@ -94,4 +99,48 @@ async def test_other_kinds_are_read_each_time(world: World) -> None:
     world.api.answer("GET", "/api/v1/namespaces/team/configmaps/key", {"kind": "ConfigMap"})
     await world.secrets.fetch(config)
     await world.secrets.fetch(config)
+    assert world.reads() == 2
+
+
+async def test_a_secret_that_is_presumed_missing_is_not_asked_for_until_that_is_old(world: World) -> None:
+    world.api.answer("GET", PATH, MANIFEST)
+    world.secrets.presume_missing([KEY])
+    with pytest.raises(NotFoundError):
+        await world.secrets.fetch(KEY)
+    assert world.reads() == 0
+    world.now = OTHER_SECONDS
+    assert await world.secrets.fetch(KEY) == MANIFEST
+
+
+async def test_a_secret_that_is_known_is_not_presumed_missing(world: World) -> None:
+    world.api.answer("GET", PATH, MANIFEST)
+    await world.secrets.fetch(KEY)
+    world.secrets.presume_missing([KEY])
+    assert await world.secrets.fetch(KEY) == MANIFEST
+
+
+async def test_when_one_presumed_missing_can_not_be_created_all_of_its_namespace_are_read_anew(world: World) -> None:
+    world.api.answer("GET", PATH, MANIFEST)
+    world.api.answer("POST", PATH.removesuffix("/key"), {"message": "already exists"}, status=409)
+    other, elsewhere = Ref("Secret", "team", "other"), Ref("Secret", "elsewhere", "key")
+    world.api.answer("GET", "/api/v1/namespaces/team/secrets/other", MANIFEST)
+    world.secrets.presume_missing([KEY, other, elsewhere])
+    with pytest.raises(ConflictError):
+        await world.secrets.create(MANIFEST)
+    assert await world.secrets.fetch(KEY) == MANIFEST
+    assert await world.secrets.fetch(other) == MANIFEST
+    with pytest.raises(NotFoundError):
+        await world.secrets.fetch(elsewhere)
+    assert world.reads() == 2
+
+
+async def test_a_secret_that_the_operator_made_is_kept_for_longer(world: World) -> None:
+    own = MANIFEST | {"metadata": MANIFEST["metadata"] | {"labels": {MANAGED_BY_LABEL: FIELD_MANAGER}}}
+    world.api.answer("GET", PATH, own)
+    await world.secrets.fetch(KEY)
+    world.now = OTHER_SECONDS
+    await world.secrets.fetch(KEY)
+    assert world.reads() == 1
+    world.now = OWN_SECONDS
+    await world.secrets.fetch(KEY)
     assert world.reads() == 2

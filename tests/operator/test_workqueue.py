@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from rlm_operator.kinds import Ref
-from rlm_operator.workqueue import Urgency, WorkQueue
+from rlm_operator.workqueue import REST_SECONDS, Urgency, WorkQueue
 
 A, B = Ref("RLMStack", "team", "a"), Ref("RLMStack", "team", "b")
 
@@ -201,3 +201,54 @@ async def test_news_during_a_run_are_those_of_the_next_run_and_routine_is_no_new
     queue.done(A)
     assert await take(queue) == A
     assert queue.seconds_since_news(A) == 5
+
+
+async def test_routine_news_about_a_key_that_was_just_done_are_one_run_when_it_has_rested() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock)
+    queue.add(A)
+    assert await take(queue) == A
+    queue.add(A)
+    queue.done(A)
+    queue.add(A)
+    queue.add(B)
+    assert await take(queue) == B
+    assert len(queue) == 0
+    clock.now += REST_SECONDS
+    assert await take(queue) == A
+    queue.done(A)
+    queue.close()
+    assert await queue.get() is None
+
+
+async def test_an_edit_does_not_wait_for_the_rest() -> None:
+    queue = WorkQueue(Clock())
+    for _ in range(3):
+        queue.add(A, Urgency.EDITED)
+        assert await take(queue) == A
+        queue.done(A)
+
+
+async def test_a_run_that_is_due_before_the_key_has_rested_waits_without_work_and_comes_then() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock)
+    queue.add(A)
+    assert await take(queue) == A
+    queue.add_after(A, 0)
+    queue.done(A)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await queue.get()
+    clock.now += REST_SECONDS
+    queue.add(B)
+    assert {await take(queue), await take(queue)} == {A, B}
+
+
+async def test_a_queue_is_pressed_while_keys_wait_that_are_more_than_routine() -> None:
+    queue = WorkQueue()
+    queue.add(A)
+    assert not queue.is_pressed()
+    queue.add(B, Urgency.NEW)
+    assert queue.is_pressed()
+    assert await take(queue) == B
+    assert not queue.is_pressed()

@@ -34,12 +34,14 @@ class CallerKeys:
         self._cache = cache
         self._door = door
 
+    async def entries(self, callers: Sequence[Caller]) -> dict[str, str | None]:
+        """The key of each caller, in base64; None for one that has no key."""
+        return {caller.entry: await self._key_of(caller) for caller in callers}
+
     async def collect(self, pool: Pool, guard: Guard, secret: Manifest, callers: Sequence[Caller]) -> None:
         """Make `secret`, the pool's generated one, hold the key of each caller and of no stack besides."""
         entries = data_of(secret)
-        granted: dict[str, str | None] = {}
-        for caller in callers:
-            granted[caller.entry] = await self._key_of(caller)
+        granted = await self.entries(callers)
         for entry in find_strangers(entries, callers):
             if await self._is_stranger(pool, entry):
                 granted[entry] = None
@@ -66,7 +68,7 @@ class CallerKeys:
             found = await self._door.fetch(stack.namespace, name)
             if found is None:
                 wanted = build_owned(build_secret(plane_of(stack), name), stack)
-                await self._door.create(guard, {**wanted, "data": {API_KEY: key}})
+                await self._door.create(guard, {**wanted, "data": {API_KEY: key}}, stack)
             elif await self._door.fetch_owned(stack.namespace, name, stack) and data_of(found).get(API_KEY) != key:
                 await self._door.change(guard, found, {API_KEY: key})
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
-from rlm_operator.api import KubernetesApi
 from rlm_operator.cache import Cache
 from rlm_operator.conditions import Condition, Reason
 from rlm_operator.errors import ConflictError, NotFoundError, RefusedError
@@ -19,6 +18,7 @@ from rlm_operator.metrics import Metrics
 from rlm_operator.names import pool_authority_secret
 from rlm_operator.objects.secret import generated_keys, made_secret_names
 from rlm_operator.ownership import Guard, NameTakenError
+from rlm_operator.recent_secrets import RecentSecrets
 from rlm_operator.resource import Kind, Manifest, Pool, Resource, Stack
 from rlm_operator.status import Refusal, refusal_of
 from rlm_operator.trust.authority import Lifetimes
@@ -48,7 +48,7 @@ class Settled:
 class Credentials:
     """Its collaborators live as long as the process."""
 
-    def __init__(self, api: KubernetesApi, cache: Cache, feed: Feed, metrics: Metrics, lifetimes: Lifetimes) -> None:
+    def __init__(self, api: RecentSecrets, cache: Cache, feed: Feed, metrics: Metrics, lifetimes: Lifetimes) -> None:
         self._cache = cache
         self._feed = feed
         self._door = SecretDoor(api, metrics)
@@ -58,26 +58,37 @@ class Credentials:
         metrics.certificate_expiry.set_function(expiries.soonest)
 
     async def settle(
-        self, resource: Resource, guard: Guard, wanted: Sequence[Manifest], terms: PoolTerms, served: Set[str]
+        self,
+        resource: Resource,
+        guard: Guard,
+        wanted: Sequence[Manifest],
+        terms: PoolTerms,
+        served: Set[str],
+        *,
+        is_untouched: bool,
     ) -> Settled:
         """`wanted`: the rendered children. `terms`: of a stack, those of its pool. `served`: optional kinds.
+        `is_untouched`: neither status nor children are there, so most likely no Secret either.
 
         Raises UnavailableError, OwnerGoneError.
         """
-        settled, new = Settled(), False
+        settled, made_one = Settled(), False
+        if is_untouched:
+            self._door.presume_missing(resource.identity.namespace, made_secret_names(resource.identity))
+        further = await self._further_entries(resource)
         for child in wanted:
             if generated_keys(child):
                 ref = ref_of(child)
                 try:
-                    settled.secrets[ref.name], is_new = await self._door.generate(guard, child)
-                    new = new or is_new
+                    settled.secrets[ref.name], is_made = await self._door.generate(guard, child, further)
+                    made_one = made_one or is_made
                 except NameTakenError as error:
                     settled.refusals.append(Refusal(ref, Reason.NAME_CONFLICT, str(error)))
                 except (RefusedError, ConflictError, NotFoundError) as error:
                     settled.refusals.append(refusal_of(ref, error))
         match resource:
             case Stack():
-                if new:
+                if made_one:
                     self._feed.enqueue(Ref(Kind.POOL, resource.pool_namespace, resource.pool_name))
                 settled.add(await self._certificates.settle_stack(resource, terms, served))
             case Pool():
@@ -96,9 +107,18 @@ class Credentials:
                 if found is not None:
                     await self._door.delete(guard, found)
 
+    async def _further_entries(self, resource: Resource) -> dict[str, str | None]:
+        """Of the Secret with a pool's own key, where the operator makes it: the keys of its callers."""
+        if not isinstance(resource, Pool) or resource.spec.auth.secret_ref is not None:
+            return {}
+        return await self._caller_keys.entries(find_callers(resource, self._stacks_of(resource)))
+
+    def _stacks_of(self, pool: Pool) -> list[Manifest]:
+        return self._cache.stacks_of(Ref(Kind.POOL, pool.identity.namespace, pool.identity.name))
+
     async def _settle_pool(self, pool: Pool, guard: Guard, settled: Settled, served: Set[str]) -> None:
         identity = pool.identity
-        stacks = self._cache.stacks_of(Ref(Kind.POOL, identity.namespace, identity.name))
+        stacks = self._stacks_of(pool)
         callers, refused = find_callers(pool, stacks), find_refused(pool, stacks)
         try:
             if pool.spec.auth.secret_ref is not None:

@@ -18,6 +18,7 @@ from rlm_operator.conditions import Reason
 from rlm_operator.errors import ConflictError, NotFoundError, RefusedError
 from rlm_operator.feed import Feed
 from rlm_operator.kinds import Ref
+from rlm_operator.lanes import each_in_lanes
 from rlm_operator.names import (
     pool_authority_secret,
     pool_client_tls_secret,
@@ -87,22 +88,26 @@ class Issuer:
         now = datetime.now(UTC)
         authorities, secret = await self._authorities(pool.identity, guard, now)
         targets = _targets(pool, callers)
-        found = {target: await self._door.fetch(*target.ref[1:]) for target in targets}
+        secrets = await each_in_lanes(targets, lambda target: self._door.fetch(*target.ref[1:]))
+        found = dict(zip(targets, secrets, strict=True))
         owned = [target for target in targets if self._door.is_owned(found[target], target.owner)]
         distributed = all(trusts(decode(found[target]), authorities.newest) for target in owned)
         signer = authorities.signer(now, self._lifetimes.settle, is_distributed=distributed)
         leaves: dict[Target, x509.Certificate] = {}
-        refusals: list[Refusal] = []
-        for target in targets:
+
+        async def ensure(target: Target) -> Refusal | None:
             try:
                 leaf = await self._ensure(target, found[target], guard, authorities, signer, now)
                 leaves[target] = leaf.certificate
             except NameTakenError as error:
-                refusals.append(Refusal(target.ref, Reason.NAME_CONFLICT, str(error)))
+                return Refusal(target.ref, Reason.NAME_CONFLICT, str(error))
             except (RefusedError, ConflictError, NotFoundError) as error:
-                refusals.append(refusal_of(target.ref, error))
                 if (old := read_leaf(decode(found[target]))) is not None:
                     leaves[target] = old.certificate
+                return refusal_of(target.ref, error)
+            return None
+
+        refusals = [refusal for refusal in await each_in_lanes(targets, ensure) if refusal is not None]
         again = _seconds_until_due(authorities, list(leaves.values()), self._lifetimes.settle, now)
         if is_superseded(authorities, leaves.values(), self._lifetimes.settle, now):
             await self._door.change(guard, secret, encode(Authorities(authorities.newest).entries()))
@@ -128,7 +133,7 @@ class Issuer:
             return wanted, await self._door.change(guard, secret, entries)
         manifest = build_owned(build_issued_secret(plane_of(pool), name), pool)
         data = {entry: value for entry, value in entries.items() if value is not None}
-        return wanted, await self._door.create(guard, {**manifest, "data": data})
+        return wanted, await self._door.create(guard, {**manifest, "data": data}, pool)
 
     async def _ensure(
         self,
@@ -149,7 +154,7 @@ class Issuer:
         wanted = {**leaf.entries(CERTIFICATE, KEY), BUNDLE: authorities.bundle()}
         if secret is None:
             manifest = build_owned(build_issued_secret(plane_of(target.owner), target.name), target.owner)
-            await self._door.create(guard, {**manifest, "data": encode(wanted)})
+            await self._door.create(guard, {**manifest, "data": encode(wanted)}, target.owner)
         elif wanted != data:
             await self._door.change(guard, secret, encode({**dict.fromkeys(data), **wanted}))
         else:

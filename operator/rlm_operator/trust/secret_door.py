@@ -9,22 +9,22 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from rlm_operator.api import KubernetesApi
 from rlm_operator.errors import ConflictError, NotFoundError
 from rlm_operator.kinds import Ref, ref_of
 from rlm_operator.live import observe
 from rlm_operator.metrics import Metrics
 from rlm_operator.objects.secret import build_filled_secret, generated_keys
 from rlm_operator.ownership import Guard, check_owner, is_owned_by
+from rlm_operator.recent_secrets import RecentSecrets
 from rlm_operator.resource import Identity, Manifest
 
 
 class SecretDoor:
     """Every method raises ApiError."""
 
-    def __init__(self, api: KubernetesApi, metrics: Metrics) -> None:
+    def __init__(self, api: RecentSecrets, metrics: Metrics) -> None:
         self._api = api
         self._metrics = metrics
 
@@ -49,23 +49,40 @@ class SecretDoor:
             return None
         return found
 
-    async def generate(self, guard: Guard, child: Manifest) -> tuple[Manifest, bool]:
+    def presume_missing(self, namespace: str, names: Iterable[str]) -> None:
+        """So that nobody looks for these before they are created: their owner is new."""
+        self._api.presume_missing(Ref("Secret", namespace, name) for name in names)
+
+    async def generate(self, guard: Guard, child: Manifest, further: Mapping[str, str | None]) -> tuple[Manifest, bool]:
         """A Secret with random keys, and whether it is new; one that exists is never touched, so no key is rotated.
 
-        Raises NameTakenError when somebody else has one of that name.
+        `further`: entries in base64 that a new one has besides. Raises NameTakenError when somebody else has one of
+        that name.
         """
         ref = ref_of(child)
         found = await self.fetch(ref.namespace, ref.name)
         if found is None:
             filled = build_filled_secret(child, {key: secrets.token_urlsafe(32) for key in generated_keys(child)})
-            return await self.create(guard, filled), True
+            given = {entry: value for entry, value in further.items() if value is not None}
+            try:
+                return await self.create(guard, {**filled, "data": {**filled["data"], **given}}, guard.owner), True
+            except ConflictError:
+                found = await self.fetch(ref.namespace, ref.name)
+                if found is None:
+                    raise
         check_owner(guard.owner, observe(found))
         return found, False
 
-    async def create(self, guard: Guard, secret: Manifest) -> Manifest:
-        """ConflictError when it exists."""
+    async def create(self, guard: Guard, secret: Manifest, owner: Identity) -> Manifest:
+        """Raises NameTakenError when somebody else has one of that name, ConflictError when `owner` has."""
         await guard.check()
-        created = await self._api.create(secret)
+        try:
+            created = await self._api.create(secret)
+        except ConflictError:
+            found = await self.fetch(owner.namespace, secret["metadata"]["name"])
+            if found is not None:
+                self.check_owner(found, owner)
+            raise
         self._metrics.writes.labels("Secret").inc()
         return created
 
