@@ -7,6 +7,7 @@ Tests count an operator's writes with it and compare what it used with what RBAC
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 POLICY: Final = Path(__file__).parent / "audit-policy.yaml"
+_CHUNK: Final = 65536
 WRITES: Final = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
@@ -44,8 +46,19 @@ class AuditLog:
         self._path = path
 
     def mark(self) -> int:
-        """The end of the log as of now, for `requests(since=…)`."""
-        return self._path.stat().st_size if self._path.exists() else 0
+        """The end of the last whole line as of now, for `requests(since=…)`."""
+        if not self._path.exists():
+            return 0
+        with self._path.open("rb") as log:
+            end = log.seek(0, os.SEEK_END)
+            while end > 0:
+                begin = max(0, end - _CHUNK)
+                log.seek(begin)
+                newline = log.read(end - begin).rfind(b"\n")
+                if newline >= 0:
+                    return begin + newline + 1
+                end = begin
+        return 0
 
     def requests(self, *, user: str | None = None, since: int = 0, until: int | None = None) -> list[Request]:
         """Every request (of `user`) that was answered, or for a watch opened, after `since` and before `until`."""

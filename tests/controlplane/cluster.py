@@ -169,6 +169,7 @@ class ControlPlane:
             "--endpoint-reconciler-type=none",  # its endpoint would be a loopback address, which is refused
             f"--audit-policy-file={POLICY}",
             f"--audit-log-path={self._log / 'audit.log'}",
+            "--audit-log-maxsize=4096",  # MB: at 100, the default, the API server would begin another file
         )
 
     def _start_controllers(self) -> Process:
