@@ -1,7 +1,7 @@
 """Every file of config/samples, as its user applies it: a dry run, then really, to the conditions without pods.
 
-Further samples are found by themselves. The Secrets of a sample are made by the commands in its comments, so those are
-tested too; what is made from files is left out, since only pods read it.
+Further samples are found by themselves. The Secrets and ConfigMaps of a sample are made by the commands in its
+comments, so those are tested too; the files that they name are made here.
 """
 
 from __future__ import annotations
@@ -32,11 +32,25 @@ OF_THE_CLUSTER: Final[dict[str, list[Object]]] = {
 """What an administrator makes, by the sample that names it."""
 
 
-def commands(sample: Path) -> list[list[str]]:
-    """`kubectl create secret generic …` of the comments, without kubectl; `…` stands for any value."""
+MADE: Final = ("kubectl create secret generic ", "kubectl create configmap ")
+FROM_FILE: Final = "--from-file="
+
+
+def commands(sample: Path, folder: Path) -> list[list[str]]:
+    """`kubectl create …` of the comments, without kubectl; `…` stands for any value. Their files are in `folder`."""
     comments = "\n".join(line[1:] for line in sample.read_text().splitlines() if line.startswith("#"))
     lines = map(str.strip, re.sub(r"\\\n", " ", comments).splitlines())
-    return [shlex.split(line)[1:] for line in lines if line.startswith("kubectl create secret generic ")]
+    return [[_with_file(word, folder) for word in shlex.split(line)[1:]] for line in lines if line.startswith(MADE)]
+
+
+def _with_file(word: str, folder: Path) -> str:
+    """`--from-file=ENTRY=PATH` or `--from-file=PATH`, with a path where there is a file."""
+    if not word.startswith(FROM_FILE):
+        return word
+    entry, _, path = word.removeprefix(FROM_FILE).rpartition("=")
+    file = folder / Path(path).name
+    file.write_text("content")
+    return f"{FROM_FILE}{entry or file.name}={file}"
 
 
 def resources(sample: Path) -> list[Object]:
@@ -54,11 +68,11 @@ def expect_no_trouble(tenant: Tenant, kind: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("sample", FILES, ids=lambda path: path.stem)
-def test_a_sample_is_accepted_and_reaches_its_conditions(tenant: Tenant, sample: Path) -> None:
+def test_a_sample_is_accepted_and_reaches_its_conditions(tenant: Tenant, sample: Path, tmp_path: Path) -> None:
     tenant.kubectl.run("apply", "-n", tenant.namespace, "--dry-run=server", "-f", str(sample))
     if sample.stem in OF_THE_CLUSTER:
         tenant.kubectl.apply(OF_THE_CLUSTER[sample.stem])
-    for command in commands(sample):
+    for command in commands(sample, tmp_path):
         tenant.kubectl.run(*command, "-n", tenant.namespace)
     tenant.apply_file(sample)
     for resource in resources(sample):
