@@ -75,11 +75,11 @@ class Credentials:
         settled, made_one = Settled(), False
         if is_untouched:
             self._door.presume_missing(resource.identity.namespace, made_secret_names(resource.identity))
-        further = await self._further_entries(resource)
         for child in wanted:
             if generated_keys(child):
                 ref = ref_of(child)
                 try:
+                    further = await self._further_entries(resource)
                     settled.secrets[ref.name], is_made = await self._door.generate(guard, child, further)
                     made_one = made_one or is_made
                 except NameTakenError as error:
