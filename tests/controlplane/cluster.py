@@ -19,7 +19,8 @@ from tests.controlplane.errors import KubectlError, StartError
 from tests.controlplane.eventually import eventually
 from tests.controlplane.kubectl import Kubectl
 from tests.controlplane.pki import Authority, Certificate, write_kubeconfig
-from tests.controlplane.process import Process, free_port
+from tests.controlplane.process import Process
+from tests.ports import free_port
 
 START_SECONDS: Final = 90.0
 SERVICE_RANGE: Final = "10.96.0.0/16"

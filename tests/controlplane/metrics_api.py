@@ -21,7 +21,7 @@ from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.errors import KubectlError
 from tests.controlplane.eventually import eventually
 from tests.controlplane.kubectl import Kubectl, Object
-from tests.controlplane.process import free_port
+from tests.ports import free_port
 
 GROUPS: Final = {"metrics.k8s.io": "v1beta1", "custom.metrics.k8s.io": "v1beta2"}
 _SERVICE: Final = {"name": "metrics-stand-in", "namespace": "kube-system"}

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import ctypes
-import random
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +18,6 @@ from tests.controlplane.errors import StartError
 POLL_SECONDS: Final = 0.05
 STOP_SECONDS: Final = 15.0
 PR_SET_PDEATHSIG: Final = 1
-
-# Below the range that Linux picks from for outgoing connections (32768 and up), so that nothing takes a port between
-# the moment that it is found free and the moment that the program listens on it.
-PORT_RANGE: Final = range(20000, 32000)
 
 
 class Process:
@@ -101,15 +95,3 @@ class Process:
 
     def log_tail(self, lines: int = 40) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nothing listens on."""
-    for port in random.sample(PORT_RANGE, 200):
-        with socket.socket() as candidate:
-            try:
-                candidate.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise StartError(f"no free port among 200 of {PORT_RANGE.start}-{PORT_RANGE.stop} on 127.0.0.1")

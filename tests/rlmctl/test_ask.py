@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rlmctl.local.processes import free_port
+from tests.ports import closed_port
 from tests.rlmctl.dev_process import DevProcess, run_rlmctl
 
 
@@ -70,7 +70,6 @@ def test_wrong_key_is_said_and_is_status_3(dev: DevProcess) -> None:
     [
         (["--context", "absent"], 2, "--context absent: there is no such file or folder"),
         (["--endpoint", "example.org"], 2, "write the whole address"),
-        (["--endpoint", f"http://127.0.0.1:{free_port()}"], 3, "is it running?"),
     ],
 )
 def test_wrong_argument_is_said_and_has_its_status(
@@ -80,6 +79,13 @@ def test_wrong_argument_is_said_and_has_its_status(
     assert asked.returncode == status
     assert message in asked.stderr
     assert asked.stdout == ""
+
+
+def test_endpoint_that_nobody_listens_on_is_said_and_is_status_3(dev: DevProcess) -> None:
+    with closed_port() as port:
+        asked = dev.ask("Why?", "--endpoint", f"http://127.0.0.1:{port}")
+    assert asked.returncode == 3
+    assert "is it running?" in asked.stderr
 
 
 def test_without_any_endpoint_it_is_said_what_to_start(dev: DevProcess, tmp_path: Path) -> None:

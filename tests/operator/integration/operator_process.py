@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.controlplane.process import Process, free_port
+from tests.controlplane.process import Process
+from tests.ports import free_port
 
 READY_SECONDS: Final = 60.0
 

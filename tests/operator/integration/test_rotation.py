@@ -21,11 +21,12 @@ from runtime.tls import TlsFolder
 from runtime.tls_files import Side
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.eventually import eventually
-from tests.controlplane.process import Process, free_port
+from tests.controlplane.process import Process
 from tests.operator.integration.mounted_secrets import MountedSecrets
 from tests.operator.integration.operator_process import OperatorProcess
 from tests.operator.integration.samples import build_stack
 from tests.operator.integration.tenant import Tenant
+from tests.ports import free_port
 from tests.runtime.inference.sandbox_process import SandboxProcess, run_sandbox
 from tests.runtime.inference.scripted_model import ScriptedModel
 

@@ -10,8 +10,8 @@ from aiohttp.test_utils import TestServer
 
 from rlmctl.asking.client import Endpoint, read_events, stream_run
 from rlmctl.errors import EndpointError
-from rlmctl.local.processes import free_port
 from runtime.inference.events import RunStarted, frame_event
+from tests.ports import closed_port
 
 STARTED = RunStarted.model_validate(
     {"run_id": "r", "seq": 0, "at": 1.0, "model": "m\n\nx", "context": {"type": "text", "characters": 3}}
@@ -89,5 +89,5 @@ async def test_event_that_is_none_is_reported() -> None:
 
 
 async def test_nobody_listening_is_reported_with_what_to_check() -> None:
-    with pytest.raises(EndpointError, match="is it running"):
-        await ask(f"http://127.0.0.1:{free_port()}")
+    with closed_port() as port, pytest.raises(EndpointError, match="is it running"):
+        await ask(f"http://127.0.0.1:{port}")

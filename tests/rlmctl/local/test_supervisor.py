@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from rlmctl.errors import StartError
-from rlmctl.local.processes import LocalProcess, free_port
+from rlmctl.local.processes import LocalProcess
 from rlmctl.local.supervisor import Supervisor
+from tests.ports import free_port
 from tests.rlmctl.dev_process import is_gone
 
 DEADLINE = 60.0

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.inference.settings import InferenceSettings
+from tests.ports import closed_port
 from tests.runtime.inference.sandbox_process import SandboxProcess, run_sandbox
 from tests.runtime.inference.scripted_model import ScriptedModel
 from tests.runtime.inference.service import API_KEY, SERVED_MODEL, Service, run_service, write_keys
@@ -60,3 +61,9 @@ async def collector(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TraceColle
     receiver = await TraceCollector().start()
     yield receiver
     await receiver.stop()
+
+
+@pytest.fixture
+def refusing_port() -> Iterator[int]:
+    with closed_port() as port:
+        yield port

@@ -10,6 +10,7 @@ from typing import Final
 from runtime.inference.errors import BudgetReason
 from runtime.inference.metrics import Metrics
 from runtime.inference.settings import InferenceSettings
+from tests.ports import free_port
 from tests.runtime.inference.asking import answer, repl, run
 from tests.runtime.inference.sandbox_process import SANDBOX_KEY, run_sandbox
 from tests.runtime.inference.scripted_model import QUESTION, Gate, ScriptedModel
@@ -84,12 +85,13 @@ async def test_calls_under_way_and_calls_that_wait_for_a_slot_are_gauges(
 
 
 async def test_a_run_waits_for_a_pool_without_pods_and_is_demand_until_one_is_there(
-    settings: InferenceSettings, model: ScriptedModel, tmp_path: Path, unused_tcp_port: int
+    settings: InferenceSettings, model: ScriptedModel, tmp_path: Path
 ) -> None:
     (tmp_path / "key").write_text(SANDBOX_KEY)
+    port = free_port()
     asleep = settings.model_copy(
         update={
-            "wasm_service_url": f"http://127.0.0.1:{unused_tcp_port}",
+            "wasm_service_url": f"http://127.0.0.1:{port}",
             "wasm_api_key_file": tmp_path / "key",
             "sandbox_start_timeout_seconds": 120,
         }
@@ -104,15 +106,15 @@ async def test_a_run_waits_for_a_pool_without_pods_and_is_demand_until_one_is_th
             return await service.metric("rlm_sandbox_demand", state="waiting") == 1
 
         await eventually(is_wanted)
-        with run_sandbox(tmp_path, SANDBOX_PORT=str(unused_tcp_port)):
+        with run_sandbox(tmp_path, SANDBOX_PORT=str(port)):
             assert await asking == "awake"
         assert await service.metric("rlm_sandbox_demand", state="waiting") == 0
 
 
 async def test_a_pool_that_stays_away_for_the_whole_wait_is_503(
-    settings: InferenceSettings, tmp_path: Path, unused_tcp_port: int
+    settings: InferenceSettings, tmp_path: Path, refusing_port: int
 ) -> None:
-    gone = {"wasm_service_url": f"http://127.0.0.1:{unused_tcp_port}", "sandbox_start_timeout_seconds": 1.5}
+    gone = {"wasm_service_url": f"http://127.0.0.1:{refusing_port}", "sandbox_start_timeout_seconds": 1.5}
     async with (
         run_service(settings.model_copy(update=gone), write_keys(tmp_path / "keys", tester=API_KEY)) as service,
         service.http.post(f"{service.url}/rlm/v1/runs", json={"query": QUESTION}) as response,

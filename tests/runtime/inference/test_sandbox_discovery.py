@@ -18,6 +18,7 @@ from runtime.inference.errors import SandboxUnavailableError, SandboxUnreachable
 from runtime.inference.sandbox_client import SandboxClient
 from runtime.inference.sandbox_tls import open_sandbox_tls
 from runtime.wire import ExecuteRequest, SessionRequest
+from tests.ports import free_port
 from tests.runtime.certificates import contents, issue, mount
 from tests.runtime.inference.sandbox_process import SandboxProcess, run_sandbox
 from tests.runtime.tls_server import serve
@@ -45,9 +46,7 @@ class Names:
 
 @pytest.fixture(scope="module")
 def port() -> int:
-    with socket.socket() as listener:
-        listener.bind((FIRST, 0))
-        return int(listener.getsockname()[1])
+    return free_port("0.0.0.0")
 
 
 @pytest.fixture(scope="module")

@@ -184,11 +184,11 @@ async def test_a_collector_that_is_away_stops_no_run(
     settings: InferenceSettings,
     model: ScriptedModel,
     tmp_path: Path,
-    unused_tcp_port: int,
+    refusing_port: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")  # seconds; for longer it would be tried again at the end
-    away = settings.model_copy(update={"otlp_endpoint": f"http://127.0.0.1:{unused_tcp_port}"})
+    away = settings.model_copy(update={"otlp_endpoint": f"http://127.0.0.1:{refusing_port}"})
     model.enqueue(*["FINAL(1)"] * 3)
     async with run_service(away, write_keys(tmp_path / "keys", tester=API_KEY)) as service:
         for _ in range(3):

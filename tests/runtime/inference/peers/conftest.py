@@ -11,7 +11,8 @@ from typing import Any
 import openai
 import pytest
 
-from tests.runtime.inference.peers.replicas import Replica, free_port, run_replicas
+from tests.ports import free_port
+from tests.runtime.inference.peers.replicas import Replica, run_replicas
 from tests.runtime.inference.sandbox_process import SandboxProcess
 from tests.runtime.inference.scripted_model import ScriptedModel
 from tests.runtime.inference.service import SERVED_MODEL, write_keys

@@ -6,13 +6,14 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.ports import free_port
 
 START_DEADLINE = 120.0
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
@@ -28,17 +29,10 @@ class Replica:
         self.process.send_signal(number)
 
 
-def free_port() -> int:
-    """Free on all of 127/8."""
-    with socket.socket() as listener:
-        listener.bind(("0.0.0.0", 0))  # only to learn of a port; nothing is accepted
-        return int(listener.getsockname()[1])
-
-
 @contextlib.contextmanager
 def run_replicas(folder: Path, environment: dict[str, str]) -> Iterator[list[Replica]]:
     """Three, each ready to be asked; killed at the end."""
-    port = free_port()
+    port = free_port("0.0.0.0")
     urls = [f"http://{address}:{port}" for address in ADDRESSES]
     common = {**environment, "RLM_PORT": str(port), "RLM_PEERS_URL": ",".join(urls)}
     with contextlib.ExitStack() as stack:

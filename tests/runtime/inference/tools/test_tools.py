@@ -144,12 +144,12 @@ async def test_what_a_server_does_wrong_is_an_error_string_without_its_words(
 
 
 async def test_a_server_that_hangs_or_is_away_is_an_error_string(
-    offer: Offer, server: ToolServer, model: ScriptedModel, unused_tcp_port: int, tmp_path: Path
+    offer: Offer, server: ToolServer, model: ScriptedModel, refusing_port: int, tmp_path: Path
 ) -> None:
-    away = {**server.declare("away"), "url": f"http://127.0.0.1:{unused_tcp_port}/"}
+    away = {**server.declare("away"), "url": f"http://127.0.0.1:{refusing_port}/"}
     slow = server.declare("slow", "/hang", timeout=0.2)
     path = tmp_path / "more.json"
-    hosts = [server.host, f"127.0.0.1:{unused_tcp_port}"]
+    hosts = [server.host, f"127.0.0.1:{refusing_port}"]
     path.write_text(json.dumps({"allowedHosts": hosts, "tools": [away, slow]}))
     service = await offer(server.declare(), tools_file=path)
     model.enqueue(repl("FINAL(away() + ' ' + slow())"))
