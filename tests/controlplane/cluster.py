@@ -22,6 +22,8 @@ from tests.controlplane.pki import Authority, Certificate, write_kubeconfig
 from tests.controlplane.process import Process
 from tests.ports import free_port
 
+ACCOUNT_SECONDS: Final = 180.0
+"""After a restart of etcd the controller manager may see a new namespace only a minute later (61 s were seen)."""
 START_SECONDS: Final = 90.0
 SERVICE_RANGE: Final = "10.96.0.0/16"
 ISSUER: Final = "https://kubernetes.default.svc.cluster.local"
@@ -215,5 +217,6 @@ class ControlPlane:
 def create_namespace(kubectl: Kubectl, name: str) -> str:
     """A namespace in which pods may be created: waits for its default ServiceAccount. Returns `name`."""
     kubectl.run("create", "namespace", name)
-    eventually(lambda: kubectl.get("serviceaccount", "default", name), f"the default ServiceAccount of {name}")
+    account = f"the default ServiceAccount of {name}"
+    eventually(lambda: kubectl.get("serviceaccount", "default", name), account, ACCOUNT_SECONDS)
     return name

@@ -173,13 +173,17 @@ class FaultProxy:
                 kept["Content-Encoding"] = upstream.headers["Content-Encoding"]
             reply = web.StreamResponse(status=upstream.status, headers=kept)
             await reply.prepare(request)
+            whole = False
             with suppress(ConnectionResetError, aiohttp.ClientError):
-                await self._relay(upstream, reply, cut, asked)
+                whole = await self._relay(upstream, reply, cut, asked)
+            if not whole and request.transport is not None:
+                request.transport.abort()  # or the client would take half an answer for all of it
             return reply
 
     async def _relay(
         self, upstream: aiohttp.ClientResponse, reply: web.StreamResponse, cut: asyncio.Event, asked: str
-    ) -> None:
+    ) -> bool:
+        """Returns whether the answer was passed on to its end."""
         ended = asyncio.ensure_future(cut.wait())
         try:
             while not cut.is_set():
@@ -187,11 +191,12 @@ class FaultProxy:
                 await asyncio.wait([chunk, ended], return_when=asyncio.FIRST_COMPLETED)
                 if not chunk.done():
                     chunk.cancel()
-                    return
+                    return False
                 if not chunk.result():
-                    return
+                    return True
                 await self._wait_while_stalled(asked)
                 await reply.write(chunk.result())
+            return False
         finally:
             ended.cancel()
 
