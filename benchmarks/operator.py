@@ -5,7 +5,11 @@
 A control plane of its own is started (built on the first use). Measured: one stack at a time; a burst of stacks with
 pools of their own, half of the bare loop before it and half after it; edits of one stack meanwhile; a restart beside
 everything; an idle time. Times come from the API server's audit log. The pods of both run on simulated nodes
-(`--pods none`: they stay pending); each phase begins when the pods of the one before are ready.
+(`--pods none`: they stay pending); each phase begins when the cluster's controllers have done what the one before gave
+them to do.
+
+The control plane has one half of the cores, and who asks it, operator or bare loop, the other half, as on a cluster
+(`--cores shared`: all use all).
 """
 
 from __future__ import annotations
@@ -13,9 +17,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
@@ -46,7 +52,9 @@ EDIT_PERIOD_SECONDS: Final = 2.0
 POLL_SECONDS: Final = 0.25
 PATIENCE_SECONDS: Final = 1800.0
 QUIET_SECONDS: Final = 3.0
+HEARTBEATS: Final = frozenset({"leases", "nodes", "nodes/status"})
 KINDS_PER_STACK: Final = 2
+CORES: Final = ("split", "shared")
 
 
 class Bench:
@@ -67,19 +75,18 @@ class Bench:
         create_namespace(self.plane.admin, "single")
         for number in range(SINGLES):
             await self.load.create([build_stack(f"one{number}", "single", self.load.replicas)])
-            await self._settled()
+            await self.settled()
         served = served_stacks(self.plane.audit.requests(since=mark), self.user)
         return say_latencies([stack.last - stack.created for stack in served.values()])
 
     async def bare(self, prefix: str, count: int) -> dict[str, float]:
         """Stacks per second, and the control plane's CPU for each."""
         self._make_namespaces(prefix)
-        stacks, mark = self.load.stacks(prefix, count), self.plane.audit.mark()
+        stacks, mark = self.load.stacks(prefix, count, paused=True), self.plane.audit.mark()
         cpu, own = self._control_cpu(), time.process_time()
         seconds = await self.load.apply_bare(stacks)
         used = {"control_plane_cpu_ms": self._control_cpu() - cpu, "loop_cpu_ms": time.process_time() - own}
         await self.pods.run(prefix, count, mark)
-        await self.load.delete(stacks)
         return {
             "stacks_per_second": round(count / seconds, 2),
             **{what: round(each / count * 1000, 1) for what, each in used.items()},
@@ -115,7 +122,7 @@ class Bench:
             await editing
         await creating
         await self.pods.run("burst", count, mark)
-        await self._settled()
+        await self.settled()
         requests = self.plane.audit.requests(since=mark)
         served = [stack for (_, name), stack in served_stacks(requests, self.user).items() if name.startswith("s")]
         return {
@@ -128,6 +135,11 @@ class Bench:
             **{what: round(each / count * 1000, 1) for what, each in used.items()},
             "pods": self.pods.say("burst", requests, served),
             "requests_per_stack": count_requests(requests, self.user, len(served)),
+            "requests_meanwhile": count_requests(
+                [each for each in requests if each.answered <= max(stack.last for stack in served)],
+                self.user,
+                len(served),
+            ),
         }
 
     async def restart(self, resources: int) -> dict[str, Any]:
@@ -138,7 +150,7 @@ class Bench:
         while self.operator.reconciles() < resources:  # noqa: ASYNC110 - the operator is another process
             await asyncio.sleep(POLL_SECONDS)
         seconds = time.perf_counter() - started
-        await self._settled()
+        await self.settled()
         writes = self._writes(mark)
         return {
             "seconds": round(seconds, 1),
@@ -168,13 +180,22 @@ class Bench:
             await self.load.edit(stack, iterations)
             await asyncio.sleep(EDIT_PERIOD_SECONDS)
 
-    async def _settled(self) -> None:
+    async def settled(self) -> None:
         """Until the operator has written nothing for some seconds."""
+        await self._quiet(self._writes)
+
+    async def calm(self) -> None:
+        """Until nobody has written anything for some seconds but heartbeats."""
+        await self._quiet(
+            lambda mark: [each for each in self.plane.audit.writes(since=mark) if each.resource not in HEARTBEATS]
+        )
+
+    async def _quiet(self, writes: Callable[[int], Sequence[Any]]) -> None:
         mark, since = self.plane.audit.mark(), time.monotonic()
         while time.monotonic() - since < QUIET_SECONDS:
             await asyncio.sleep(POLL_SECONDS)
             reached = self.plane.audit.mark()
-            if await asyncio.to_thread(self._writes, mark):
+            if await asyncio.to_thread(writes, mark):
                 mark, since = reached, time.monotonic()
 
     def _children_of_one(self) -> int:
@@ -190,20 +211,32 @@ def _span(served: list[Served]) -> float:
     return max(stack.last for stack in served) - min(stack.created for stack in served)
 
 
+def halves(choice: str) -> tuple[set[int], set[int]]:
+    """The cores of the control plane, and those of who asks it."""
+    cores = sorted(os.sched_getaffinity(0))
+    if choice == "shared" or len(cores) == 1:
+        return set(cores), set(cores)
+    return set(cores[: len(cores) // 2]), set(cores[len(cores) // 2 :])
+
+
 async def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    of_plane, of_askers = halves(options.cores)
+    os.sched_setaffinity(0, of_plane)  # each process that is started from here has the cores of its parent
     with (
         ControlPlane(locate(), folder / "plane") as plane,
         running_pods(plane, options.pods, options.replicas, folder / "nodes") as pods,
     ):
+        os.sched_setaffinity(0, of_askers)
         installation = install(plane)
         kubeconfig = plane.service_account_kubeconfig(installation.namespace, installation.service_account)
         operator = MeasuredOperator(kubeconfig, installation.user, folder / "operator.log")
-        admin = await open_cluster(Access(plane.admin.kubeconfig))
-        bench = Bench(plane, installation, operator, Loader(admin, options.lanes, options.replicas), pods)
+        admin, applier = [await open_cluster(Access(config)) for config in (plane.admin.kubeconfig, kubeconfig)]
+        bench = Bench(plane, installation, operator, Loader(admin, applier, options.lanes, options.replicas), pods)
         try:
             return await measure(bench, options)
         finally:
             await admin.close()
+            await applier.close()
             if operator.is_running:
                 operator.stop()
 
@@ -211,23 +244,27 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 async def measure(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
     count, half = options.stacks, max(1, options.stacks // 2)
     found: dict[str, Any] = {"machine": describe_machine(), "lanes": options.lanes, "replicas": options.replicas}
-    found["pods"] = options.pods
+    found |= {"pods": options.pods, "cores": options.cores}
     bench.operator.start()
     found["single_seconds"] = await bench.singles()
     say("one stack", found["single_seconds"])
     bench.operator.stop()
+    await bench.calm()
     bare = [await bench.bare("before", half)]
     say("bare loop before", bare)
     bench.operator.start()
+    await bench.calm()
     found["burst"] = await bench.burst(count)
     say("burst", found["burst"])
     found["memory_mb"] = {"after burst": bench.operator.memory_mb()}
-    found["restart"] = await bench.restart(KINDS_PER_STACK * (count + SINGLES))
+    await bench.calm()
+    found["restart"] = await bench.restart(KINDS_PER_STACK * (half + count + SINGLES))
     say("restart", found["restart"])
     found["memory_mb"] |= {"after restart": bench.operator.memory_mb(), "peak": bench.operator.memory_mb("VmHWM")}
     found["idle"] = await bench.idle(options.idle)
     say("idle", found["idle"])
     bench.operator.stop()
+    await bench.calm()
     bare.append(await bench.bare("after", half))
     found["bare"] = bare
     rate = median(each["stacks_per_second"] for each in bare)
@@ -247,6 +284,7 @@ def main() -> int:
     parser.add_argument("--stacks", type=int, default=200, help="of the burst; each brings a pool (default 200)")
     parser.add_argument("--replicas", type=int, default=1, help="pods of each Deployment (default 1)")
     parser.add_argument("--pods", choices=CHOICES, default=CHOICES[0], help="what runs them (default kwok)")
+    parser.add_argument("--cores", choices=CORES, default=CORES[0], help="who has which (default split)")
     parser.add_argument("--lanes", type=int, default=8, help="requests of the load under way at once (default 8)")
     parser.add_argument("--idle", type=float, default=60, help="seconds without anything to do (default 60)")
     parser.add_argument("--output", type=Path, default=RESULTS, help="file for the figures")

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any, Final
 
-from rlm_operator.inputs import choose_images
-from rlm_operator.names import API_VERSION, MANAGED_BY_LABEL
-from rlm_operator.render import render_all
+from rlm_operator.inputs import Inputs, choose_images
+from rlm_operator.names import API_VERSION, GENERATED_ANNOTATION, ISSUED_ANNOTATION, MANAGED_BY_LABEL
+from rlm_operator.render import render
 from rlm_operator.resource import parse_resource
 
 Manifest = dict[str, Any]
@@ -18,13 +19,21 @@ NAMESPACES: Final = 10
 """That a burst is spread over, in turn."""
 
 
-def build_stack(name: str, namespace: str, replicas: int) -> Manifest:
-    """An RLMStack with an inline pool, `replicas` pods each."""
+_SAMPLES: Final = {
+    entry: base64.b64encode(bytes(size)).decode()
+    for entry, size in {"api-key": 43, "tls.crt": 790, "tls.key": 241, "ca.crt": 700}.items()
+}
+"""As long as what the operator puts there, in bytes: a random key, and certificates of P-256 in PEM."""
+
+
+def build_stack(name: str, namespace: str, replicas: int, *, paused: bool = False) -> Manifest:
+    """An RLMStack with an inline pool, `replicas` pods each. `paused`: the operator is to leave it alone."""
     return {
         "apiVersion": API_VERSION,
         "kind": "RLMStack",
         "metadata": {"name": name, "namespace": namespace},
         "spec": {
+            "paused": paused,
             "model": {"name": "gpt-5", "baseURL": "https://api.openai.com/v1"},
             "inference": {"replicas": replicas},
             "sandbox": {"replicas": replicas, "isolationProbe": {"enabled": False}},
@@ -32,13 +41,19 @@ def build_stack(name: str, namespace: str, replicas: int) -> Manifest:
     }
 
 
-def build_children(stack: Manifest) -> list[Manifest]:
-    """Everything that the operator makes of the stack, its pool included, as objects of somebody else.
+def build_children(resource: Manifest) -> list[Manifest]:
+    """Everything that the operator makes of a resource as the API server has it, owner references and Secrets' entries
+    included.
 
-    Without the operator's label, so that its watches do not see them.
+    Without the operator's label, so that its watches do not see them, and a pool among them is paused.
     """
-    children = render_all([parse_resource(stack)], choose_images())
+    children = render(parse_resource(resource), Inputs(images=choose_images()))
     for child in children:
-        labels = child["metadata"].get("labels", {})
-        labels.pop(MANAGED_BY_LABEL, None)
+        child["metadata"].get("labels", {}).pop(MANAGED_BY_LABEL, None)
+        if child["kind"] == "SandboxPool":
+            child["spec"]["paused"] = True
+        if child["kind"] == "Secret":
+            annotations = child["metadata"]["annotations"]
+            entries = annotations.get(GENERATED_ANNOTATION) or annotations[ISSUED_ANNOTATION]
+            child["data"] = {entry: _SAMPLES[entry] for entry in entries.split(",")}
     return children
