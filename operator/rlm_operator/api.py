@@ -5,6 +5,7 @@ Objects are plain JSON. Every method raises ApiError and its kinds (errors.py), 
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from rlm_operator.resource import Manifest
 
 @dataclass(frozen=True)
 class Listing:
-    """All objects of a kind, as of one resource version."""
+    """All objects of a kind, or a page of them, as of one resource version."""
 
     items: list[Manifest]
     version: str
@@ -28,7 +29,7 @@ class KubernetesApi(Protocol):
         ...
 
     async def fetch_list(self, kind: str, namespace: str | None, label_selector: str | None) -> Listing:
-        """All objects of a kind, in one namespace or in all, page by page."""
+        """All objects of a kind, in one namespace or in all."""
         ...
 
     async def fetch_some(self, kind: str, namespace: str, label_selector: str, most: int) -> list[Manifest]:
@@ -64,4 +65,20 @@ class KubernetesApi(Protocol):
 
     async def delete(self, ref: Ref, uid: str) -> None:
         """Delete exactly this object; its dependents follow in the background."""
+        ...
+
+
+class ListingApi(Protocol):
+    """What `relist.py` asks: all objects of a kind, page by page, so that they are not in memory all at once."""
+
+    async def fetch(self, ref: Ref) -> Manifest:
+        """One object; NotFoundError when there is none."""
+        ...
+
+    def fetch_pages(self, kind: str, namespace: str | None, label_selector: str | None) -> AsyncIterator[Listing]:
+        """Whole objects, in one namespace or in all."""
+        ...
+
+    def fetch_versions(self, kind: str, namespace: str | None, label_selector: str | None) -> AsyncIterator[Listing]:
+        """The same objects' metadata alone."""
         ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +35,9 @@ from rlm_operator.resource import Manifest
 from rlm_operator.tracing import Tracing, end_request
 
 _TIMEOUT_SECONDS: Final = 10
-_PAGE_SIZE: Final = 500
+PAGE_SIZE: Final = 100
+"""Of lists: what is in memory at once. A custom resource with its status takes some 100 KB there."""
+_VERSIONS_PAGE_SIZE: Final = 500
 _LONGEST_MESSAGE: Final = 4096
 """Admission webhooks may answer with megabytes, which are for no log and no condition."""
 _APPLY: Final = "application/apply-patch+yaml"
@@ -42,6 +45,8 @@ _MERGE: Final = "application/merge-patch+json"
 _NO_VERSION: Final = "1"
 """No object has it, since the store's first revision is its own: an apply that asks for it can only create."""
 _JSON: Final = "application/json"
+_METADATA: Final = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{_JSON}"
+"""Lists without spec and status; whole ones where a server does not know that."""
 
 
 @dataclass(frozen=True)
@@ -99,15 +104,32 @@ class Cluster:
 
     async def fetch_list(self, kind: str, namespace: str | None, label_selector: str | None) -> Listing:
         items: list[Manifest] = []
-        query = {"limit": str(_PAGE_SIZE)}
+        version = ""
+        async for page in self.fetch_pages(kind, namespace, label_selector):
+            items += page.items
+            version = page.version
+        return Listing(items, version)
+
+    def fetch_pages(self, kind: str, namespace: str | None, label_selector: str | None) -> AsyncIterator[Listing]:
+        return self._pages(kind, namespace, label_selector, PAGE_SIZE, _JSON)
+
+    def fetch_versions(self, kind: str, namespace: str | None, label_selector: str | None) -> AsyncIterator[Listing]:
+        return self._pages(kind, namespace, label_selector, _VERSIONS_PAGE_SIZE, _METADATA)
+
+    async def _pages(
+        self, kind: str, namespace: str | None, label_selector: str | None, size: int, accept: str
+    ) -> AsyncIterator[Listing]:
+        query = {"limit": str(size)}
         if label_selector:
             query["labelSelector"] = label_selector
         while True:
-            page = await self._send("GET", APIS[kind].path(namespace), query)
-            items += page["items"]
+            page = await self._send("GET", APIS[kind].path(namespace), query, accept=accept)
             following = page["metadata"].get("continue")
+            # An empty list of metadata comes with `null` as its items.
+            yield Listing(page["items"] or [], page["metadata"]["resourceVersion"])
             if not following:
-                return Listing(items, page["metadata"]["resourceVersion"])
+                return
+            del page
             query["continue"] = following
 
     async def fetch_some(self, kind: str, namespace: str, label_selector: str, most: int) -> list[Manifest]:
@@ -167,29 +189,32 @@ class Cluster:
         query: dict[str, str] | None = None,
         body: Manifest | None = None,
         content_type: str = _JSON,
+        *,
+        accept: str = _JSON,
     ) -> Manifest:
+        headers = {"Content-Type": content_type, "Accept": accept}
         with self._tracing.request(method, path) as span:
-            status, answer, pause = await self._exchange(method, path, query or {}, body, content_type)
+            status, answer, pause = await self._exchange(method, path, query or {}, body, headers)
             if status == 401:
                 # The token may have been rotated since the library read it; once more with a fresh one.
                 self._configuration.api_key = (await _configure(self._access)).api_key
-                status, answer, pause = await self._exchange(method, path, query or {}, body, content_type)
+                status, answer, pause = await self._exchange(method, path, query or {}, body, headers)
             end_request(span, status)
         if status >= 400:
             raise _api_error(status, answer, f"{method} {path}", pause)
         return answer
 
     async def _exchange(
-        self, method: str, path: str, query: dict[str, str], body: Manifest | None, content_type: str
+        self, method: str, path: str, query: dict[str, str], body: Manifest | None, headers: dict[str, str]
     ) -> tuple[int, Manifest, float]:
         """Status, body, and the seconds for which the API server asks not to be asked again."""
         target = f"{path}?{urlencode(query)}" if query else path
         try:
-            _, url, headers, _, _ = await self._client.param_serialize(
-                method, target, header_params={"Content-Type": content_type}, auth_settings=["BearerToken"]
+            _, url, full_headers, _, _ = await self._client.param_serialize(
+                method, target, header_params=dict(headers), auth_settings=["BearerToken"]
             )
             response = await self._client.call_api(
-                method, url, header_params=headers, body=body, _request_timeout=_TIMEOUT_SECONDS
+                method, url, header_params=full_headers, body=body, _request_timeout=_TIMEOUT_SECONDS
             )
             content = await response.read()  # type: ignore[no-untyped-call]  # the library is partly typed
             return response.status, _parse(content), _seconds(response.headers.get("Retry-After"))

@@ -6,7 +6,7 @@ whom it concerns: an object's owner, a pool's stacks, the resource itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from rlm_operator.cache import Cache
@@ -40,6 +40,11 @@ class Feed:
                 self._queue.add(child.owner.ref)  # It was taken from its owner.
         return news
 
+    def is_current(self, kind: str, metadata: Mapping[str, Any]) -> bool:
+        """Whether an object with this metadata would be no news."""
+        ref = Ref(kind, metadata["namespace"], metadata["name"])
+        return self._cache.is_current(ref, metadata["uid"], metadata["resourceVersion"])
+
     def forget(self, kind: str, manifest: Manifest) -> None:
         """An object is gone; a namesake that came after it stays."""
         ref, uid = ref_of(manifest, kind), manifest["metadata"]["uid"]
@@ -52,10 +57,10 @@ class Feed:
         self._enqueue(ref, owner.ref if owner else None)
         self._enqueue_pools(kind, manifest, None)
 
-    def replace(self, kind: str, namespace: str | None, manifests: list[Manifest], version: str) -> int:
-        """A list of all objects of a kind as of `version`. Returns how many changes no watch had told of."""
-        missed = sum(self.receive(kind, manifest) for manifest in manifests)
-        present = {ref_of(manifest, kind) for manifest in manifests}
+    def keep_only(self, present: Set[Ref], kind: str, namespace: str | None, version: str) -> int:
+        """What a list of all objects of a kind as of `version` does not hold is gone. Returns how many of them no watch
+        had told of."""
+        missed = 0
         for ref in self._known(kind, namespace, version) - present:
             child, gone = self._cache.child(ref), self._cache.resource(ref)
             self._cache.drop_resource(ref)
@@ -68,8 +73,7 @@ class Feed:
     def _known(self, kind: str, namespace: str | None, version: str) -> set[Ref]:
         """Cached objects that a list of `version` must hold: younger ones may have come after it."""
         versions: dict[Ref, str] = {ref: live.resource_version for ref, live in self._cache.children().items()}
-        for ref, manifest in self._cache.resources().items():
-            versions[ref] = manifest["metadata"]["resourceVersion"]
+        versions |= self._cache.resources()
         return {
             ref
             for ref, known in versions.items()
@@ -100,12 +104,12 @@ class Feed:
     def _enqueue_stacks(self, ref: Ref) -> None:
         """Of a pool: the stacks that name it, of all namespaces."""
         if ref.kind == Kind.POOL:
-            for stack in self._cache.stacks_of(ref):
-                self._queue.add(ref_of(stack, Kind.STACK))
+            for stack in self._cache.stack_refs_of(ref):
+                self._queue.add(stack)
 
     def enqueue(self, resource: Ref) -> None:
         """Another resource has something new for this one, such as a key."""
-        if self._cache.resource(resource) is not None:
+        if self._cache.has_resource(resource):
             self._queue.add(resource)
 
     def _enqueue_pools(self, kind: str, before: Manifest | None, now: Manifest | None) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import kopf
 
-from rlm_operator.cluster import Cluster
+from rlm_operator.cluster import PAGE_SIZE, Cluster
 from rlm_operator.errors import WatchEndedError
 from rlm_operator.feed import Feed
 from rlm_operator.kinds import APIS, RESOURCE_KINDS, WATCHED_CHILD_KINDS
@@ -105,12 +105,13 @@ def _build_settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     settings.persistence.diffbase_storage = NoDiffBaseStorage()
     settings.persistence.progress_storage = NoProgressStorage()
-    settings.queueing.idle_timeout = 1
+    # A worker of kopf's holds the object that it handled until this is over: thousands of them when a watch begins.
+    settings.queueing.idle_timeout = 0.05
     # An int: kopf sends a float as "300.0", which the API server refuses.
     settings.watching.server_timeout = 300
     settings.watching.inactivity_timeout = 70
     settings.watching.connect_timeout = 5
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = PAGE_SIZE
     settings.networking.request_timeout = 60
     settings.networking.connect_timeout = 5
     settings.networking.error_backoffs = _BACKOFF_SECONDS

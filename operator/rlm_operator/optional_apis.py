@@ -42,7 +42,7 @@ class OptionalApis:
             return frozenset()
         before, self._served = self._served, served
         for kind in before - served:
-            self._feed.replace(kind, None, [], "")
+            self._feed.keep_only(frozenset(), kind, None, "")
         _log.info("optional APIs: %s", ", ".join(sorted(served)) or "none")
         self._feed.enqueue_all()
         return served - before

@@ -70,7 +70,7 @@ class _Process:
         self._relist = Relist(cluster, self._feed, optional, metrics, namespaces, settings.resync_seconds)
         recorder = EventRecorder(cluster, socket.gethostname())
         elector = _elector(settings, cluster)
-        fenced = RecentSecrets(FencedApi(cluster, lambda: elector.leads))
+        fenced = RecentSecrets(FencedApi(cluster, lambda: elector.leads), is_pressed=self._queue.is_pressed)
         self._resolver = Resolver()
         surroundings = Surroundings(cluster, self._resolver, namespaces, cluster.server)
         self._reconciler = Reconciler(

@@ -2,11 +2,12 @@
 
 Secrets are not watched, so each pass asks for those of its resource by name; and a new stack has several passes in its
 first seconds, as its Deployments come up. Without this, half of all requests in a burst were such reads. What is kept
-is gone in less time than passes by until a pass comes by itself.
+is gone in less time than passes by until a pass comes by itself. It is kept as compact JSON: thousands in a burst.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from rlm_operator.resource import Manifest
 
 OWN_SECONDS: Final = 15.0
 """How long a Secret is kept that the operator made."""
+PRESSED_SECONDS: Final = 50.0
+"""How long at most while more urgent work waits: in a rush a resource has ten passes and more."""
 OTHER_SECONDS: Final = 5.0
 """How long any other is kept, and that there is none: its user may be waiting."""
 _SECRET: Final = "Secret"  # noqa: S105 - a kind
@@ -27,33 +30,49 @@ _SECRET: Final = "Secret"  # noqa: S105 - a kind
 
 @dataclass(frozen=True)
 class _Read:
-    """`found`: the Secret, or that there was none."""
+    """`found`: the Secret as JSON, without managed fields, or that there was none. `until`: how long that is good,
+    `at_most`: how long in a rush."""
 
     until: float
-    found: Manifest | NotFoundError
+    at_most: float
+    found: bytes | NotFoundError
     presumed: bool = False
+
+    def result(self) -> Manifest:
+        """Raises NotFoundError."""
+        if isinstance(self.found, NotFoundError):
+            raise NotFoundError(self.found.message, status=self.found.status, reason=self.found.reason)
+        manifest: Manifest = json.loads(self.found)
+        return manifest
 
 
 class RecentSecrets:
-    """`api`, whose answers about Secrets, to reads and to writes, are good for some seconds on the `clock`."""
+    """`api`, whose answers about Secrets, to reads and to writes, are good for some seconds on the `clock`.
 
-    def __init__(self, api: KubernetesApi, clock: Callable[[], float] = time.monotonic) -> None:
+    `is_pressed`: whether more urgent work waits than looking again.
+    """
+
+    def __init__(
+        self,
+        api: KubernetesApi,
+        clock: Callable[[], float] = time.monotonic,
+        is_pressed: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._api = api
         self._clock = clock
+        self._is_pressed = is_pressed
         self._reads: dict[Ref, _Read] = {}
 
     async def fetch(self, ref: Ref) -> Manifest:
         if ref.kind != _SECRET:
             return await self._api.fetch(ref)
         known = self._reads.get(ref)
-        if known is None or known.until <= self._clock():
+        if known is None or not self._is_good(known):
             read = await self._read(ref)
             if self._reads.get(ref) is known:
                 self._remember(ref, read)
             known = self._reads.get(ref, read)  # what was written meanwhile is newer than what was read
-        if isinstance(known.found, NotFoundError):
-            raise NotFoundError(known.found.message, status=known.found.status, reason=known.found.reason)
-        return known.found
+        return known.result()
 
     def presume_missing(self, refs: Iterable[Ref]) -> None:
         """None of these exists, unless something else is known. Creating one that does is a ConflictError, and nothing
@@ -61,8 +80,8 @@ class RecentSecrets:
         error = NotFoundError("not there when its owner was new", status=404)
         for ref in refs:
             known = self._reads.get(ref)
-            if known is None or known.until <= self._clock():
-                self._remember(ref, _Read(self._clock() + OTHER_SECONDS, error, presumed=True))
+            if known is None or not self._is_good(known):
+                self._remember(ref, self._missing(error, presumed=True))
 
     async def fetch_list(self, kind: str, namespace: str | None, label_selector: str | None) -> Listing:
         return await self._api.fetch_list(kind, namespace, label_selector)
@@ -111,16 +130,28 @@ class RecentSecrets:
         try:
             return self._kept(await self._api.fetch(ref))
         except NotFoundError as error:
-            return _Read(self._clock() + OTHER_SECONDS, error)
+            return self._missing(error)
+
+    def _is_good(self, read: _Read) -> bool:
+        return self._clock() < (read.at_most if self._is_pressed() else read.until)
+
+    def _missing(self, error: NotFoundError, *, presumed: bool = False) -> _Read:
+        until = self._clock() + OTHER_SECONDS
+        return _Read(until, until, error, presumed)
 
     def _kept(self, found: Manifest) -> _Read:
         is_own = (found["metadata"].get("labels") or {}).get(MANAGED_BY_LABEL) == FIELD_MANAGER
-        return _Read(self._clock() + (OWN_SECONDS if is_own else OTHER_SECONDS), found)
+        metadata = {key: value for key, value in found["metadata"].items() if key != "managedFields"}
+        body = json.dumps({**found, "metadata": metadata}, separators=(",", ":")).encode()
+        now = self._clock()
+        if is_own:
+            return _Read(now + OWN_SECONDS, now + PRESSED_SECONDS, body)
+        return _Read(now + OTHER_SECONDS, now + OTHER_SECONDS, body)
 
     def _remember(self, ref: Ref, read: _Read) -> None:
-        """The oldest are first, and go when their time is over."""
+        """Those that are no good any more go, the oldest first."""
         now = self._clock()
         self._reads.pop(ref, None)
         self._reads[ref] = read
-        while self._reads[oldest := next(iter(self._reads))].until <= now:
+        while self._reads[oldest := next(iter(self._reads))].at_most <= now:
             del self._reads[oldest]

@@ -48,6 +48,8 @@ from rlm_operator.withholding import is_secret_withheld, refuse_targets, split_w
 _POLL_SECONDS: Final = 60.0
 """How often the Secrets of a resource are looked at: they are not watched."""
 _POLL_MISSING_SECONDS: Final = 10.0
+_UNTOLD_SECONDS: Final = 2.0
+"""Until a new resource whose status was not written is looked at again, unless its children tell something before."""
 
 
 @dataclass(frozen=True)
@@ -138,12 +140,13 @@ class Reconciler:
             wanted, withheld = [*wanted, *run.jobs], withheld | run.standing
         refusals = [*settled.refusals, *refused, *await self._children.sync(guard, wanted, withheld, inputs.live)]
         made = {child["metadata"]["name"] for child in children if child["kind"] == "Secret"}
-        if is_new and guard.has_passed and not refusals and self._is_pressed():
+        rollout = Rollout.of(self._own(resource, "Deployment"))
+        is_silent = guard.has_passed or (rollout.exists and not rollout.observed)
+        if is_new and is_silent and not refusals and self._is_pressed():
             # Its children were just made. What they have to tell comes soon, and others wait for theirs.
-            return Outcome(again=0.0)
+            return Outcome(again=_UNTOLD_SECONDS)
         await self._credentials.retire(guard, made | {need.name for need in needs})
         now = datetime.datetime.now(datetime.UTC)
-        rollout = Rollout.of(self._own(resource, "Deployment"))
         pods = await self._pods.find_trouble(plane_of(resource.identity), rollout, now)
         observation = self._observe(resource, refusals, problems, inputs, pods, settled.certificates)
         verdict = await self._isolation.conclude(resource, run, _now()) if run and isinstance(resource, Pool) else None

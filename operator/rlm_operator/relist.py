@@ -1,7 +1,8 @@
 """Lists everything anew from time to time, because a watch alone can lose news.
 
 kopf does not tell of objects that vanished while a watch was down, and a watch may die without a sign. So each round
-compares a full list with the cache. Liveness hangs on it too: a kind whose changes only lists find has a dead watch.
+compares the versions of all objects with the cache, and fetches those that differ. Liveness hangs on it too: a kind
+whose changes only lists find has a dead watch.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from rlm_operator.api import KubernetesApi
+from rlm_operator.api import ListingApi
 from rlm_operator.errors import ApiError, NotFoundError, RefusedError
 from rlm_operator.feed import Feed
-from rlm_operator.kinds import APIS, RESOURCE_KINDS, WATCHED_CHILD_KINDS
+from rlm_operator.kinds import APIS, RESOURCE_KINDS, WATCHED_CHILD_KINDS, Ref, ref_of
 from rlm_operator.metrics import Metrics
 from rlm_operator.names import FIELD_MANAGER, MANAGED_BY_LABEL
 from rlm_operator.optional_apis import OptionalApis
+from rlm_operator.resource import Manifest
 
 _DISCOVERY_SECONDS: Final = 30
 _UNLISTED_SECONDS: Final = 2
@@ -32,7 +34,7 @@ class Relist:
 
     def __init__(
         self,
-        api: KubernetesApi,
+        api: ListingApi,
         feed: Feed,
         optional: OptionalApis,
         metrics: Metrics,
@@ -81,10 +83,10 @@ class Relist:
     async def compare(self) -> None:
         """One further round. Raises ApiError."""
         await self._optional.refresh()
-        await self._list_optional(self._optional.served)
+        await self._list_optional(self._optional.served, whole=False)
         for kind in (*WATCHED_CHILD_KINDS, *RESOURCE_KINDS):
             events = self._events.get(kind, 0)
-            self._judge(kind, await self._list(kind), events)
+            self._judge(kind, await self._list(kind, whole=False), events)
         self._finished = time.monotonic()
 
     async def discover(self) -> None:
@@ -104,21 +106,38 @@ class Relist:
             except ApiError as error:
                 _log.warning("optional APIs: %s", error)
 
-    async def _list_optional(self, kinds: Iterable[str]) -> None:
+    async def _list_optional(self, kinds: Iterable[str], *, whole: bool = True) -> None:
         """Our objects in optional APIs. One that cannot be listed keeps nothing else back."""
         for kind in sorted(APIS.keys() & set(kinds)):
             try:
-                await self._list(kind)
+                await self._list(kind, whole=whole)
             except (RefusedError, NotFoundError) as error:
                 _log.warning("relist: %s: %s", APIS[kind].plural, error)
 
-    async def _list(self, kind: str) -> int:
+    async def _list(self, kind: str, *, whole: bool = True) -> int:
+        """Returns how many changes were found that were not known. `whole`: most objects will be news."""
         selector = None if kind in RESOURCE_KINDS else CHILD_SELECTOR
+        fetch = self._api.fetch_pages if whole else self._api.fetch_versions
         missed = 0
         for namespace in self._scopes:
-            listing = await self._api.fetch_list(kind, namespace, selector)
-            missed += self._feed.replace(kind, namespace, listing.items, listing.version)
+            present: set[Ref] = set()
+            version = ""
+            async for page in fetch(kind, namespace, selector):
+                for item in page.items:
+                    present.add(ref_of(item, kind))
+                    missed += self._feed.receive(kind, item) if whole else await self._look(kind, item)
+                version = page.version
+            missed += self._feed.keep_only(present, kind, namespace, version)
         return missed
+
+    async def _look(self, kind: str, listed: Manifest) -> bool:
+        """At an object whose version is not the known one. Returns whether it was news."""
+        if self._feed.is_current(kind, listed["metadata"]):
+            return False
+        try:
+            return self._feed.receive(kind, await self._api.fetch(ref_of(listed, kind)))
+        except NotFoundError:
+            return False  # gone since; the next round takes it away if no watch does
 
     def _judge(self, kind: str, missed: int, events: int) -> None:
         """Count rounds in a row in which changes were missed though no watch event came since the round before."""

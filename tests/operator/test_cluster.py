@@ -171,6 +171,7 @@ async def test_a_watch_that_stays_silent_while_lists_find_changes_is_unhealthy(
     for version in (2, 3, 4):
         changed = custom_resource("RLMStack", "demo", version)
         api.answer("GET", STACKS, {"items": [changed], "metadata": {"resourceVersion": str(version)}})
+        api.answer("GET", APIS["RLMStack"].path(changed["metadata"]["namespace"], "demo"), changed)
     for _ in range(3):
         if told:
             relist.count_event("RLMStack")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from rlm_operator.cache import Cache
@@ -25,6 +27,12 @@ class World:
         self.now = 0.0
         self.cache, self.queue = Cache(), WorkQueue(lambda: self.now)
         self.feed = Feed(self.cache, self.queue)
+
+    def list(self, kind: str, namespace: str | None, manifests: Sequence[Manifest], version: str) -> int:
+        """A list of all objects of a kind; returns how much of it was news."""
+        news = sum(self.feed.receive(kind, manifest) for manifest in manifests)
+        present = {ref_of(manifest, kind) for manifest in manifests}
+        return news + self.feed.keep_only(present, kind, namespace, version)
 
     async def take(self) -> Ref:
         key = await self.queue.get()
@@ -124,7 +132,7 @@ async def test_a_pool_queues_itself_its_owner_and_the_stacks_that_use_it(world: 
 async def test_a_list_tells_what_vanished_without_a_word(world: World) -> None:
     world.feed.receive("ConfigMap", child())
     await world.queued()
-    assert world.feed.replace("ConfigMap", None, [], version="100") == 1
+    assert world.list("ConfigMap", None, [], "100") == 1
     assert world.cache.child(ref_of(child())) is None
     assert await world.queued() == {STACK}
 
@@ -132,24 +140,24 @@ async def test_a_list_tells_what_vanished_without_a_word(world: World) -> None:
 async def test_a_list_of_what_is_known_changes_nothing(world: World) -> None:
     world.feed.receive("ConfigMap", child())
     await world.queued()
-    assert world.feed.replace("ConfigMap", None, [child()], version="100") == 0
+    assert world.list("ConfigMap", None, [child()], "100") == 0
     assert await world.queued() == set()
 
 
 async def test_what_came_after_a_list_was_made_stays(world: World) -> None:
     world.feed.receive("ConfigMap", child(version=200))
-    world.feed.replace("ConfigMap", None, [], version="100")
+    world.list("ConfigMap", None, [], "100")
     assert world.cache.child(ref_of(child())) is not None
 
 
 async def test_a_list_of_one_namespace_says_nothing_of_others(world: World) -> None:
     world.feed.receive("ConfigMap", child())
-    world.feed.replace("ConfigMap", "elsewhere", [], version="100")
+    world.list("ConfigMap", "elsewhere", [], "100")
     assert world.cache.child(ref_of(child())) is not None
 
 
 async def test_a_vanished_resource_is_forgotten(world: World) -> None:
-    world.feed.replace("RLMStack", None, [], version="100")
+    world.list("RLMStack", None, [], "100")
     assert world.cache.resource(STACK) is None
 
 
@@ -175,7 +183,7 @@ async def test_a_stack_that_comes_moves_or_goes_queues_its_pools_also_of_another
         "SandboxPool", {**pools["two"], "metadata": {**pools["two"]["metadata"], "resourceVersion": "9"}}
     )
     assert await world.queued() == {user, two}
-    world.feed.replace("RLMStack", None, [], "10")
+    world.list("RLMStack", None, [], "10")
     assert {user, two} <= await world.queued()
 
 

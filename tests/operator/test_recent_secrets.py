@@ -11,7 +11,7 @@ from rlm_operator.cluster import Access, open_cluster
 from rlm_operator.errors import ConflictError, NotFoundError
 from rlm_operator.kinds import Ref
 from rlm_operator.names import FIELD_MANAGER, MANAGED_BY_LABEL
-from rlm_operator.recent_secrets import OTHER_SECONDS, OWN_SECONDS, RecentSecrets
+from rlm_operator.recent_secrets import OTHER_SECONDS, OWN_SECONDS, PRESSED_SECONDS, RecentSecrets
 from rlm_operator.resource import Manifest
 from tests.operator.scripted_api import ScriptedApi, write_kubeconfig
 
@@ -26,6 +26,7 @@ class World:
     def __init__(self, api: ScriptedApi, secrets: RecentSecrets) -> None:
         self.api, self.secrets = api, secrets
         self.now = 0.0
+        self.is_pressed = False
 
     def reads(self) -> int:
         return sum(request.method == "GET" for request in self.api.requests)
@@ -38,7 +39,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     (tmp_path / "token").write_text("token")
     config = write_kubeconfig(tmp_path / "config", str(server.make_url("")).rstrip("/"), tmp_path / "token")
     cluster = await open_cluster(Access(config))
-    made = World(api, RecentSecrets(cluster, lambda: made.now))
+    made = World(api, RecentSecrets(cluster, lambda: made.now, lambda: made.is_pressed))
     yield made
     await cluster.close()
     await server.close()
@@ -144,3 +145,28 @@ async def test_a_secret_that_the_operator_made_is_kept_for_longer(world: World) 
     world.now = OWN_SECONDS
     await world.secrets.fetch(KEY)
     assert world.reads() == 2
+
+
+async def test_in_a_rush_what_the_operator_made_is_kept_for_longer_still_and_what_others_made_is_not(
+    world: World,
+) -> None:
+    own = MANIFEST | {"metadata": MANIFEST["metadata"] | {"labels": {MANAGED_BY_LABEL: FIELD_MANAGER}}}
+    theirs = Ref("Secret", "team", "theirs")
+    world.api.answer("GET", PATH, own)
+    world.api.answer("GET", "/api/v1/namespaces/team/secrets/theirs", MANIFEST)
+    world.is_pressed = True
+    for now, reads in ((0.0, 2), (OWN_SECONDS, 3), (PRESSED_SECONDS, 5)):
+        world.now = now
+        assert await world.secrets.fetch(KEY) == own
+        await world.secrets.fetch(theirs)
+        assert world.reads() == reads
+    world.now += OWN_SECONDS
+    world.is_pressed = False
+    await world.secrets.fetch(KEY)
+    assert world.reads() == 6
+
+
+async def test_a_kept_secret_is_the_callers_own_to_change_and_has_no_managed_fields(world: World) -> None:
+    world.api.answer("GET", PATH, MANIFEST | {"metadata": MANIFEST["metadata"] | {"managedFields": [{}]}})
+    (await world.secrets.fetch(KEY)).clear()
+    assert await world.secrets.fetch(KEY) == MANIFEST

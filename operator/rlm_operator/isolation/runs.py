@@ -17,7 +17,7 @@ from rlm_operator.endpoint import Address, Endpoint, External, IPAddress
 from rlm_operator.errors import SpecInvalidError
 from rlm_operator.isolation.planning import ProbeState, due_run, policy_digest
 from rlm_operator.isolation.verdict import ROLES, Report, judge, parse_report
-from rlm_operator.kinds import Ref, pool_ref_of, ref_of
+from rlm_operator.kinds import Ref, ref_of
 from rlm_operator.live import Live
 from rlm_operator.objects.isolation_probe import ROLE_LABEL, RUN_LABEL, build_probe_jobs, probe_job_name
 from rlm_operator.objects.owner import build_owned, plane_of
@@ -109,7 +109,8 @@ class IsolationProbe:
 
     async def _llm_targets(self, pool: Pool) -> dict[str, str]:
         """Where the stacks that use this pool have their models, as addresses: the probe's pods have no DNS."""
-        stacks = [stack for manifest in self._cache.resources().values() if (stack := _stack_of(manifest, pool))]
+        users = self._cache.stacks_of(Ref(Kind.POOL, pool.identity.namespace, pool.identity.name))
+        stacks = [stack for manifest in users if (stack := _stack_of(manifest))]
         found: list[str] = []
         for target in (target for stack in stacks for target in egress_targets(stack)):
             address = await self._address(target.endpoint)
@@ -133,11 +134,8 @@ def _written(address: IPAddress, port: int) -> str:
     return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
-def _stack_of(manifest: Manifest, pool: Pool) -> Stack | None:
-    """The stack, if it is one of those that use this pool and can be read."""
-    here = Ref(Kind.POOL, pool.identity.namespace, pool.identity.name)
-    if manifest["kind"] != Kind.STACK or pool_ref_of(manifest) != here:
-        return None
+def _stack_of(manifest: Manifest) -> Stack | None:
+    """None when it can not be read."""
     try:
         stack = parse_resource(manifest)
     except SpecInvalidError:
