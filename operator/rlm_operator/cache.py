@@ -6,18 +6,18 @@ replaces a newer one. Plain memory: after a restart it is filled anew.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 
 from rlm_operator.kinds import Ref, pool_ref_of
 from rlm_operator.live import Live, is_older
+from rlm_operator.packed import pack, unpack
 from rlm_operator.resource import Kind, Manifest
 
 
 @dataclass(frozen=True)
 class _Held:
-    """A custom resource as compact JSON, which takes a quarter of what it takes as objects."""
+    """A custom resource, with what is asked for without unpacking it."""
 
     uid: str
     version: str
@@ -26,8 +26,7 @@ class _Held:
 
     @property
     def manifest(self) -> Manifest:
-        parsed: Manifest = json.loads(self.body)
-        return parsed
+        return unpack(self.body)
 
 
 class Cache:
@@ -68,8 +67,7 @@ class Cache:
             return False
         self.drop_resource(ref)
         pool = pool_ref_of(manifest) if ref.kind == Kind.STACK else None
-        body = json.dumps(_without_managers(manifest), separators=(",", ":")).encode()
-        self._resources[ref] = _Held(uid, version, pool, body)
+        self._resources[ref] = _Held(uid, version, pool, pack(_without_managers(manifest)))
         if pool is not None:
             self._by_pool[pool].add(ref)
         return True

@@ -20,7 +20,7 @@ from rlm_operator.errors import WatchEndedError
 from rlm_operator.feed import Feed
 from rlm_operator.kinds import APIS, RESOURCE_KINDS, WATCHED_CHILD_KINDS
 from rlm_operator.names import FIELD_MANAGER, MANAGED_BY_LABEL
-from rlm_operator.no_storage import NoDiffBaseStorage, NoProgressStorage
+from rlm_operator.no_storage import NoDiffBaseStorage, NoMemories, NoProgressStorage
 from rlm_operator.relist import CHILD_SELECTOR, Relist
 
 _BACKOFF_SECONDS: Final = (0.5, 1, 2, 4, 8, 8, 8, 8)
@@ -44,6 +44,7 @@ async def watch(
     tasks = await kopf.spawn_tasks(
         registry=_build_registry(cluster, feed, relist),
         settings=_build_settings(),
+        memories=NoMemories(),
         standalone=True,
         clusterwide=not namespaces,
         namespaces=list(namespaces),

@@ -1,11 +1,10 @@
 """What the operator keeps of an object that exists: enough to compare it, own it and read its state. Pure.
 
-Bodies are kept as compact JSON, since an operator of a thousand stacks holds some twenty thousand of them.
+Bodies are kept packed, since an operator of a thousand stacks holds some twenty thousand of them.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +13,7 @@ from rlm_operator.digest import covers
 from rlm_operator.inputs import LiveScale
 from rlm_operator.kinds import Ref, ref_of
 from rlm_operator.names import API_VERSION, FIELD_MANAGER, HASH_ANNOTATION
+from rlm_operator.packed import pack, unpack
 from rlm_operator.resource import Manifest
 
 _METADATA: Final = ("name", "namespace", "labels", "annotations", "ownerReferences")
@@ -43,8 +43,7 @@ class Live:
     @property
     def manifest(self) -> Manifest:
         """The object without managedFields."""
-        parsed: Manifest = json.loads(self.body)
-        return parsed
+        return unpack(self.body)
 
     @property
     def status(self) -> Manifest:
@@ -65,7 +64,7 @@ def observe(manifest: Mapping[str, Any], kind: str | None = None) -> Live:
         generation=metadata.get("generation", 0),
         owner=find_owner(metadata, ref.namespace),
         deleting="deletionTimestamp" in metadata,
-        body=json.dumps(kept, separators=(",", ":")).encode(),
+        body=pack(kept),
         scale=_scale(manifest) if ref.kind == "Deployment" else None,
     )
 

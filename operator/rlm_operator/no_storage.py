@@ -1,7 +1,8 @@
 """kopf's persistence, switched off: it keeps nothing of an object and compares nothing.
 
 kopf would copy each object some times over to find what changed since it last looked; that was half of the operator's
-CPU in a burst. Only `on.event` handlers are registered, which need none of it. Used by `handlers.py`.
+CPU in a burst, and it would remember a kilobyte of each object that it saw. Only `on.event` handlers are registered,
+which need none of it. Used by `handlers.py`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory  # not public, but an argument of spawn_tasks
 
 
 class NoDiffBaseStorage(kopf.DiffBaseStorage):
@@ -41,3 +43,10 @@ class NoProgressStorage(kopf.ProgressStorage):
 
     def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
         return essence
+
+
+class NoMemories(ResourceMemories):
+    """Every object is seen for the first time."""
+
+    async def recall(self, raw_body: Any, **options: Any) -> ResourceMemory:
+        return await super().recall(raw_body, **{**options, "ephemeral": True})

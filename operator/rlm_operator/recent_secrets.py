@@ -2,12 +2,11 @@
 
 Secrets are not watched, so each pass asks for those of its resource by name; and a new stack has several passes in its
 first seconds, as its Deployments come up. Without this, half of all requests in a burst were such reads. What is kept
-is gone in less time than passes by until a pass comes by itself. It is kept as compact JSON: thousands in a burst.
+is gone in less time than passes by until a pass comes by itself. It is kept packed: thousands in a burst.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from rlm_operator.api import KubernetesApi, Listing
 from rlm_operator.errors import ConflictError, NotFoundError
 from rlm_operator.kinds import Ref, ref_of
 from rlm_operator.names import FIELD_MANAGER, MANAGED_BY_LABEL
+from rlm_operator.packed import pack, unpack
 from rlm_operator.resource import Manifest
 
 OWN_SECONDS: Final = 15.0
@@ -30,7 +30,7 @@ _SECRET: Final = "Secret"  # noqa: S105 - a kind
 
 @dataclass(frozen=True)
 class _Read:
-    """`found`: the Secret as JSON, without managed fields, or that there was none. `until`: how long that is good,
+    """`found`: the Secret, packed and without managed fields, or that there was none. `until`: how long that is good,
     `at_most`: how long in a rush."""
 
     until: float
@@ -42,8 +42,7 @@ class _Read:
         """Raises NotFoundError."""
         if isinstance(self.found, NotFoundError):
             raise NotFoundError(self.found.message, status=self.found.status, reason=self.found.reason)
-        manifest: Manifest = json.loads(self.found)
-        return manifest
+        return unpack(self.found)
 
 
 class RecentSecrets:
@@ -142,7 +141,7 @@ class RecentSecrets:
     def _kept(self, found: Manifest) -> _Read:
         is_own = (found["metadata"].get("labels") or {}).get(MANAGED_BY_LABEL) == FIELD_MANAGER
         metadata = {key: value for key, value in found["metadata"].items() if key != "managedFields"}
-        body = json.dumps({**found, "metadata": metadata}, separators=(",", ":")).encode()
+        body = pack({**found, "metadata": metadata})
         now = self._clock()
         if is_own:
             return _Read(now + OWN_SECONDS, now + PRESSED_SECONDS, body)
